@@ -1,0 +1,592 @@
+"""Exact sums of monomials over whole-number atoms, with +, -, *, / and powers.
+
+An `Expr` is immutable and in canonical form.  A result without symbols is never an `Expr`
+but a plain `int`, or a `Fraction` where it is not whole.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import gcd, lcm
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+MAX_TERMS = 2000
+MAX_POWER = 64
+MAX_BITS = 2048
+MAX_DEPTH = 40
+MAX_SIZE = 20_000
+MAX_PRODUCTS = 40_000
+
+
+class FormulaLimit(ValueError):
+    """A formula grew past the bounds that keep every computation short."""
+
+
+class DomainError(ValueError):
+    """A value lies outside the domain of its symbol."""
+
+
+class Expr:
+    """A non-constant exact expression; see `Symbol` and the functions of this package.
+
+    >>> H = Symbol("H")
+    >>> (H - 11) // 4 + 1
+    floor((H - 11)/4) + 1
+    >>> 3 * (H + 1) - 3 * H
+    3
+    >>> (H * H - 1) / (H + 1)
+    H - 1
+    """
+
+    __slots__ = ("_hash", "_text")
+    _hash: int
+    _text: str | None
+
+    @property
+    def terms(self) -> Terms:
+        """Monomial -> coefficient; not to be changed."""
+        raise NotImplementedError
+
+    def __add__(self, other: Number) -> Number:
+        return add(self, other) if isinstance(other, KINDS) else NotImplemented
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Number) -> Number:
+        return add(self, scale(other, -1)) if isinstance(other, KINDS) else NotImplemented
+
+    def __rsub__(self, other: Number) -> Number:
+        return add(scale(self, -1), other) if isinstance(other, KINDS) else NotImplemented
+
+    def __mul__(self, other: Number) -> Number:
+        return multiply(self, other) if isinstance(other, KINDS) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Number) -> Number:
+        return divide(self, other) if isinstance(other, KINDS) else NotImplemented
+
+    def __rtruediv__(self, other: Number) -> Number:
+        return divide(other, self) if isinstance(other, KINDS) else NotImplemented
+
+    def __floordiv__(self, other: Number) -> Number:
+        return _floor_div(self, other) if isinstance(other, KINDS) else NotImplemented
+
+    def __rfloordiv__(self, other: Number) -> Number:
+        return _floor_div(other, self) if isinstance(other, KINDS) else NotImplemented
+
+    def __mod__(self, other: Number) -> Number:
+        return _modulo(self, other) if isinstance(other, KINDS) else NotImplemented
+
+    def __rmod__(self, other: Number) -> Number:
+        return _modulo(other, self) if isinstance(other, KINDS) else NotImplemented
+
+    def __pow__(self, exponent: int) -> Number:
+        return power(self, exponent) if isinstance(exponent, int) else NotImplemented
+
+    def __neg__(self) -> Number:
+        return scale(self, -1)
+
+    def __pos__(self) -> Expr:
+        return self
+
+    def __floor__(self) -> Number:
+        return _floor_div(self, 1)
+
+    def __ceil__(self) -> Number:
+        from .rounding import ceil
+
+        return ceil(self)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        if self._text is None:
+            from .text import to_text
+
+            self._text = to_text(self)
+        return self._text
+
+    __repr__ = __str__
+
+    def _sympy_(self) -> Any:
+        from .text import to_sympy
+
+        return to_sympy(self)
+
+
+class Poly(Expr):
+    """A sum that is not a single atom; made by `build` only."""
+
+    __slots__ = ("_terms",)
+    _terms: Terms
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._hash = hash(frozenset(terms.items()))
+        self._text = None
+
+    @property
+    def terms(self) -> Terms:
+        return self._terms
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            isinstance(other, Poly) and self._hash == other._hash and self._terms == other._terms
+        )
+
+    __hash__ = Expr.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Poly, (self._terms,)
+
+
+class Atom(Expr):
+    """An indivisible factor; identity is its class and `parts`."""
+
+    __slots__ = ("depth", "limits", "parts", "size")
+    depth: int
+    size: int
+    parts: tuple[Any, ...]
+    limits: tuple[Any, Any] | None  # memo of bounds.limits
+
+    def _setup(self, *parts: Any) -> None:
+        self.parts = parts
+        self.limits = None
+        self._text = None
+        self._hash = hash((type(self).__name__, parts))
+
+    def _measure(self, inner: Iterable[Number]) -> None:
+        self.depth, self.size = 1, 1
+        for x in inner:
+            for atom in atoms(x):
+                self.depth = max(self.depth, atom.depth + 1)
+                self.size += atom.size
+        if self.depth > MAX_DEPTH or self.size > MAX_SIZE:
+            raise FormulaLimit("the formula is nested too deeply")
+
+    @property
+    def terms(self) -> Terms:
+        return {((self, 1),): 1}
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Order among the factors of a monomial: symbols by name, then the rest by text."""
+        return (1, str(self))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every value is an integer."""
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            type(self) is type(other)
+            and isinstance(other, Atom)
+            and self._hash == other._hash
+            and self.parts == other.parts
+        )
+
+    __hash__ = Expr.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.parts
+
+
+class Symbol(Atom):
+    """A whole number known only by its domain, by default any integer >= 1.
+
+    >>> Symbol("H", min=30, max=100, multiple_of=32).domain
+    (32, 96, 32)
+    """
+
+    __slots__ = ("max", "min", "multiple_of", "name")
+
+    def __init__(
+        self, name: str, min: int = 1, max: int | None = None, multiple_of: int = 1
+    ) -> None:
+        if multiple_of < 1:
+            raise DomainError(f"{name}: multiple_of must be at least 1")
+        self.name = name
+        self.multiple_of = multiple_of
+        self.min = -(-min // multiple_of) * multiple_of
+        self.max = None if max is None else max // multiple_of * multiple_of
+        if self.max is not None and self.max < self.min:
+            raise DomainError(f"{name}: no value lies between {min} and {max}")
+        self.depth = self.size = 1
+        self._setup(name, self.min, self.max, multiple_of)
+
+    @property
+    def domain(self) -> tuple[int, int | None, int]:
+        """(min, max, multiple_of), the ends being multiples themselves."""
+        return self.min, self.max, self.multiple_of
+
+    @property
+    def key(self) -> tuple[int, str]:
+        return (0, self.name)
+
+    def admits(self, value: Number) -> bool:
+        """Whether a number lies in the domain; any expression is let through."""
+        if isinstance(value, Expr):
+            return True
+        top = self.max is None or value <= self.max
+        return self.min <= value and top and value % self.multiple_of == 0
+
+
+class Floor(Atom):
+    """floor(num/den) + shift; made by `floor` and `floor_div`, which bring it to normal form."""
+
+    __slots__ = ("den", "num", "shift")
+
+    def __init__(self, num: Number, den: int | Expr, shift: int = 0) -> None:
+        self.num, self.den, self.shift = num, den, shift
+        self._measure((num, den))
+        self._setup(num, den, shift)
+
+    def at(self, shift: int) -> Floor:
+        """The same floor with another shift."""
+        return self if shift == self.shift else Floor(self.num, self.den, shift)
+
+
+class Max(Atom):
+    """The largest of several expressions; made by `maximum`."""
+
+    __slots__ = ("args",)
+
+    def __init__(self, *args: Number) -> None:
+        self.args = args
+        self._measure(args)
+        self._setup(*args)
+
+    @property
+    def whole(self) -> bool:
+        return all(terms_whole(terms_of(x)) for x in self.args)
+
+
+class Min(Max):
+    """The smallest of several expressions; made by `minimum`."""
+
+    __slots__ = ()
+
+
+class Inverse(Atom):
+    """1/base, where base is a sum that divided nothing exactly; made by `divide`."""
+
+    __slots__ = ("base",)
+
+    def __init__(self, base: Expr) -> None:
+        self.base = base
+        self._measure((base,))
+        self._setup(base)
+
+    @property
+    def whole(self) -> bool:
+        return False
+
+
+Rational = int | Fraction
+Number = int | Fraction | Expr
+KINDS = (int, Fraction, Expr)
+Mono = tuple[tuple[Atom, int], ...]
+Terms = dict[Mono, Rational]
+
+
+def tidy(x: Rational) -> Rational:
+    """A whole Fraction as an int."""
+    return x.numerator if x.denominator == 1 else x
+
+
+def terms_of(x: Number) -> Terms:
+    """The monomials of any number; a constant belongs to the empty monomial."""
+    if isinstance(x, Expr):
+        return x.terms
+    return {(): tidy(x)} if x else {}
+
+
+def atoms(x: Number) -> set[Atom]:
+    """The atoms of the outermost sum."""
+    return {atom for mono in terms_of(x) for atom, _ in mono}
+
+
+def content(mono: Mono) -> int | None:
+    """An integer that divides the monomial's every value; None if it may not be whole."""
+    result = 1
+    for atom, exponent in mono:
+        if exponent < 0 or not atom.whole:
+            return None
+        if isinstance(atom, Symbol) and atom.multiple_of != 1:
+            result *= atom.multiple_of**exponent
+    return result
+
+
+def terms_whole(terms: Mapping[Mono, Rational]) -> bool:
+    """Whether each term by itself is whole."""
+    for mono, c in terms.items():
+        unit = content(mono)
+        if unit is None or (c * unit).denominator != 1:
+            return False
+    return True
+
+
+def build(terms: Terms, absorb: bool = True) -> Number:
+    """The canonical number of a sum; `absorb=False` leaves floors and constants apart."""
+    clean = {mono: tidy(c) for mono, c in terms.items() if c}
+    if len(clean) > 1:
+        if any(type(a) is Inverse for mono in clean for a, _ in mono):
+            clean = _cancel(clean)
+        if absorb and len(clean) > 1:
+            clean = _absorb(clean)
+    if not clean:
+        return 0
+    _check(clean)
+    if len(clean) == 1:
+        ((mono, c),) = clean.items()
+        if not mono:
+            return c
+        if c == 1 and len(mono) == 1 and mono[0][1] == 1:
+            return mono[0][0]
+    return Poly(clean)
+
+
+def _check(terms: Terms) -> None:
+    if len(terms) > MAX_TERMS:
+        raise FormulaLimit(f"the formula has more than {MAX_TERMS} terms")
+    for c in terms.values():
+        if c.numerator.bit_length() > MAX_BITS or c.denominator.bit_length() > MAX_BITS:
+            raise FormulaLimit("a number in the formula is too large")
+
+
+def linear_floor(mono: Mono) -> Floor | None:
+    """The floor that a monomial consists of, if it is one."""
+    if len(mono) == 1 and mono[0][1] == 1 and isinstance(mono[0][0], Floor):
+        return mono[0][0]
+    return None
+
+
+def _absorb(terms: Terms) -> Terms:
+    # Invariant: in a sum, floors that stand alone have shift 0; only q*floor + q*n is held
+    # as the one term q*(floor shifted by n), so that products of sizes stay monomials.
+    result: Terms = {}
+    const: Rational = 0
+    for mono, c in terms.items():
+        floor = linear_floor(mono)
+        if floor is not None and floor.shift:
+            const += c * floor.shift
+            mono = ((floor.at(0), 1),)
+        if mono:
+            result[mono] = tidy(result.get(mono, 0) + c)
+        else:
+            const += c
+    result = {mono: c for mono, c in result.items() if c}
+    if len(result) == 1 and const:
+        ((mono, c),) = result.items()
+        floor = linear_floor(mono)
+        shift = Fraction(const) / c
+        if floor is not None and shift.denominator == 1:
+            return {((floor.at(shift.numerator), 1),): c}
+    if const:
+        result[()] = tidy(const)
+    return result
+
+
+def add(a: Number, b: Number) -> Number:
+    """a + b."""
+    total = dict(terms_of(a))
+    for mono, c in terms_of(b).items():
+        total[mono] = total.get(mono, 0) + c
+    return build(total)
+
+
+def scale(a: Number, by: Rational) -> Number:
+    """a*by, for a plain number `by`."""
+    if not isinstance(a, Expr):
+        return tidy(a * by)
+    return build({mono: c * by for mono, c in a.terms.items()})
+
+
+def multiply(a: Number, b: Number) -> Number:
+    """a*b."""
+    if not isinstance(b, Expr):
+        return scale(a, b)
+    if not isinstance(a, Expr):
+        return scale(b, a)
+    return build(times(a.terms, b.terms))
+
+
+def times(a: Terms, b: Terms) -> Terms:
+    """The product of two sums, floors and constants left apart."""
+    if len(a) * len(b) > MAX_PRODUCTS:
+        raise FormulaLimit("the product has too many terms")
+    result: Terms = {}
+    for m, c in a.items():
+        for n, d in b.items():
+            mono = mono_times(m, n)
+            result[mono] = result.get(mono, 0) + c * d
+    return result
+
+
+def mono_times(a: Mono, b: Mono) -> Mono:
+    """The product of two monomials."""
+    if not a or not b:
+        return a or b
+    powers = dict(a)
+    for atom, p in b:
+        powers[atom] = powers.get(atom, 0) + p
+    return make_mono(powers)
+
+
+def make_mono(powers: Mapping[Atom, int]) -> Mono:
+    """The monomial of given powers, in canonical order."""
+    items = [(atom, p) for atom, p in powers.items() if p]
+    if any(abs(p) > MAX_POWER for _, p in items):
+        raise FormulaLimit(f"a power is larger than {MAX_POWER}")
+    if len(items) > 1:
+        items.sort(key=lambda item: item[0].key)
+    return tuple(items)
+
+
+def power(a: Number, exponent: int) -> Number:
+    """a**exponent for an integer exponent, exactly.
+
+    >>> power(2, -2), power(Symbol("k"), 2)
+    (Fraction(1, 4), k**2)
+    """
+    if abs(exponent) > MAX_POWER:
+        raise FormulaLimit(f"a power is larger than {MAX_POWER}")
+    if exponent < 0:
+        return divide(1, power(a, -exponent))
+    if isinstance(a, Expr) and len(a.terms) == 1:
+        ((mono, c),) = a.terms.items()
+        return build({make_mono({x: p * exponent for x, p in mono}): c**exponent})
+    result: Number = 1
+    for _ in range(exponent):
+        result = multiply(result, a)
+    return result
+
+
+def divide(a: Number, b: Number) -> Number:
+    """a/b exactly: never a float, and a polynomial where one divides the other.
+
+    >>> divide(6, 3), divide(1, 2)
+    (2, Fraction(1, 2))
+    """
+    if not isinstance(b, Expr):
+        return scale(a, 1 / Fraction(b))
+    if a == 0:
+        return 0
+    if len(b.terms) == 1:
+        return multiply(a, _invert(b))
+    quotient = exact_quotient(terms_of(a), b.terms)
+    if quotient is not None:
+        return build(quotient)
+    unit = _unit(b.terms)
+    base = scale(b, 1 / unit)
+    assert isinstance(base, Expr)
+    return multiply(scale(a, 1 / unit), Inverse(base))
+
+
+def _invert(b: Expr) -> Number:
+    ((mono, c),) = b.terms.items()
+    result = build({make_mono({x: -p for x, p in mono if type(x) is not Inverse}): 1 / Fraction(c)})
+    for x, p in mono:
+        if isinstance(x, Inverse):
+            result = multiply(result, power(x.base, p))
+    return result
+
+
+def _unit(terms: Terms) -> Fraction:
+    # The rational factor that leaves coprime integers, the first in order positive.
+    divisor = gcd(*(c.numerator for c in terms.values()))
+    first = min(terms, key=lambda mono: (not mono, [(a.key, -p) for a, p in mono]))
+    sign = 1 if terms[first] > 0 else -1
+    return Fraction(sign * divisor, lcm(*(c.denominator for c in terms.values())))
+
+
+def exact_quotient(a: Terms, b: Terms) -> Terms | None:
+    """The polynomial a/b by long division, or None where a remainder is left."""
+    variables = sorted({x for t in (a, b) for mono in t for x, _ in mono}, key=lambda x: x.key)
+    rest, low_a = _vectors(a, variables)
+    divisor, low_b = _vectors(b, variables)
+    lead = max(divisor)
+    quotient: dict[tuple[int, ...], Rational] = {}
+    for _ in range(MAX_TERMS):
+        if not rest:
+            break
+        top = max(rest)
+        step = tuple(p - q for p, q in zip(top, lead, strict=True))
+        if min(step, default=0) < 0 or len(rest) > MAX_TERMS:
+            return None
+        factor = Fraction(rest[top]) / divisor[lead]
+        quotient[step] = factor
+        for exponents, c in divisor.items():
+            at = tuple(p + q for p, q in zip(exponents, step, strict=True))
+            left = rest.pop(at, 0) - factor * c
+            if left:
+                rest[at] = left
+    if rest:
+        return None
+    shift = [p - q for p, q in zip(low_a, low_b, strict=True)]
+    return {
+        make_mono({x: p + s for x, p, s in zip(variables, step, shift, strict=True)}): tidy(c)
+        for step, c in quotient.items()
+    }
+
+
+def _vectors(
+    terms: Terms, variables: list[Atom]
+) -> tuple[dict[tuple[int, ...], Rational], list[int]]:
+    # Exponent vectors, moved so that the lowest power of each variable is 0.
+    rows = [({**dict.fromkeys(variables, 0), **dict(mono)}, c) for mono, c in terms.items()]
+    low = [min(row[x] for row, _ in rows) for x in variables]
+    return {
+        tuple(row[x] - least for x, least in zip(variables, low, strict=True)): c for row, c in rows
+    }, low
+
+
+def _cancel(terms: Terms) -> Terms:
+    # Terms that share the factor 1/p are divided by p where that leaves no remainder.
+    inverses = {a for mono in terms for a, _ in mono if isinstance(a, Inverse)}
+    for inverse in sorted(inverses, key=lambda x: x.key):
+        levels: dict[int, Terms] = {}
+        for mono, c in terms.items():
+            p = dict(mono).get(inverse, 0)
+            rest = tuple(item for item in mono if item[0] != inverse)
+            levels.setdefault(p, {})[rest] = c
+        terms = _lower(inverse, levels)
+    return terms
+
+
+def _lower(inverse: Inverse, levels: dict[int, Terms]) -> Terms:
+    result: Terms = {}
+    for p in range(max(levels), min(levels) - 1, -1):
+        level = {mono: tidy(c) for mono, c in levels.get(p, {}).items() if c}
+        quotient = exact_quotient(level, inverse.base.terms) if p > 0 and level else None
+        if quotient is None:
+            for mono, c in level.items():
+                result[mono_times(mono, ((inverse, p),) if p else ())] = c
+            continue
+        below = levels.setdefault(p - 1, {})
+        for mono, c in quotient.items():
+            below[mono] = below.get(mono, 0) + c
+        if p == min(levels) + 1 and p - 1 < min(levels):
+            raise AssertionError
+    return result
+
+
+def _floor_div(a: Number, b: Number) -> Number:
+    from .rounding import floor_div
+
+    return floor_div(a, b)
+
+
+def _modulo(a: Number, b: Number) -> Number:
+    return add(a, scale(multiply(b, _floor_div(a, b)), -1))
