@@ -1,0 +1,324 @@
+"""Provable bounds over the domains of the symbols; comparison, maximum and minimum."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil as ceil_of
+from math import floor as floor_of
+
+from .core import (
+    Atom,
+    Expr,
+    Floor,
+    FormulaLimit,
+    Inverse,
+    Max,
+    Min,
+    Mono,
+    Number,
+    Rational,
+    Symbol,
+    Terms,
+    add,
+    atoms,
+    build,
+    divide,
+    multiply,
+    power,
+    scale,
+    terms_of,
+    tidy,
+)
+
+INF = float("inf")
+MAX_EXTREMES = 64
+MAX_CORNERS = 300
+Bound = int | Fraction | float  # the only floats are +inf and -inf
+Interval = tuple[Bound, Bound]
+ALL: Interval = (-INF, INF)
+
+
+def limits(x: Number) -> Interval:
+    """An interval that holds every value of x, by interval arithmetic alone."""
+    if not isinstance(x, Expr):
+        return (x, x)
+    if isinstance(x, Atom):
+        if x.limits is None:
+            x.limits = _atom_limits(x)
+        return x.limits
+    low: Bound = 0
+    high: Bound = 0
+    for mono, c in x.terms.items():
+        lo, hi = _interval_times((c, c), _mono_limits(mono))
+        low, high = _plus(low, lo), _plus(high, hi)
+    return low, high
+
+
+def lower_bound(x: Number) -> Rational | None:
+    """A proved lower bound of x, rounded up where x is whole; None if none was found.
+
+    >>> from cnncalc.formula import Symbol
+    >>> H = Symbol("H", min=3)
+    >>> lower_bound((H - 2) * (H - 2)), lower_bound(H - H // 2), lower_bound(-H)
+    (1, 2, None)
+    """
+    best = max(_candidates(x), default=-INF)
+    if isinstance(best, float):
+        return None
+    from .rounding import is_whole
+
+    return ceil_of(best) if is_whole(x) else tidy(best)
+
+
+def upper_bound(x: Number) -> Rational | None:
+    """A proved upper bound of x, rounded down where x is whole; None if none was found.
+
+    >>> from cnncalc.formula import Symbol
+    >>> upper_bound(Symbol("H", max=9) // 2), upper_bound(Symbol("H"))
+    (4, None)
+    """
+    below = lower_bound(scale(x, -1))
+    return None if below is None else -below
+
+
+def compare(a: Number, b: Number) -> int | None:
+    """The sign of a - b if it is the same for all values and provable, else None.
+
+    >>> from cnncalc.formula import Symbol
+    >>> H = Symbol("H")
+    >>> compare(H + 1, H), compare(H, H), compare(3, 5), compare(H, 7)
+    (1, 0, -1, None)
+    """
+    gap = _gap(a, b)
+    if gap == 0:
+        return 0
+    low, high = lower_bound(gap), upper_bound(gap)
+    if low is not None and low > 0:
+        return 1
+    if high is not None and high < 0:
+        return -1
+    return 0 if low == high == 0 else None
+
+
+def at_least(a: Number, b: Number) -> bool:
+    """Whether a >= b is proved for all values.
+
+    >>> from cnncalc.formula import Symbol
+    >>> at_least(Symbol("H"), 1), at_least(Symbol("H"), 2)
+    (True, False)
+    """
+    if isinstance(a, Expr) or isinstance(b, Expr):
+        low = lower_bound(_gap(a, b))
+        return low is not None and low >= 0
+    return a >= b
+
+
+def maximum(*xs: Number) -> Number:
+    """The largest of the arguments; those that another one provably reaches are left out.
+
+    >>> from cnncalc.formula import Symbol
+    >>> H = Symbol("H")
+    >>> maximum(3, 5), maximum(H, H + 2, 0), maximum(H, 7)
+    (5, H + 2, max(H, 7))
+    """
+    return _extreme(Max, xs)
+
+
+def minimum(*xs: Number) -> Number:
+    """The smallest of the arguments; see `maximum`.
+
+    >>> from cnncalc.formula import Symbol
+    >>> minimum(Symbol("H") + 1, Symbol("H")), minimum(Symbol("k"), 3)
+    (H, min(k, 3))
+    """
+    return _extreme(Min, xs)
+
+
+def _extreme(kind: type[Max], xs: tuple[Number, ...]) -> Number:
+    if not xs:
+        raise ValueError("the largest or smallest of nothing")
+    flat: list[Number] = []
+    for x in xs:
+        flat.extend(x.args if type(x) is kind else (x,))
+    if not any(isinstance(x, Expr) for x in flat):
+        numbers = [x for x in flat if not isinstance(x, Expr)]
+        return tidy(max(numbers) if kind is Max else min(numbers))
+    kept: list[Number] = []
+    for x in dict.fromkeys(flat):
+        if any(_reaches(kind, other, x) for other in kept):
+            continue
+        kept = [other for other in kept if not _reaches(kind, x, other)] + [x]
+        if len(kept) > MAX_EXTREMES:
+            raise FormulaLimit(f"more than {MAX_EXTREMES} values of unknown order")
+    if len(kept) == 1:
+        return kept[0]
+    from .text import sort_key
+
+    return kind(*sorted(kept, key=sort_key))
+
+
+def _reaches(kind: type[Max], a: Number, b: Number) -> bool:
+    return at_least(b, a) if kind is Min else at_least(a, b)
+
+
+def _gap(a: Number, b: Number) -> Number:
+    from .rewrite import normal
+
+    gap = add(a, scale(b, -1))
+    try:
+        return normal(gap)
+    except FormulaLimit:
+        return gap
+
+
+def _candidates(x: Number) -> list[Bound]:
+    found = [limits(x)[0]]
+    if isinstance(x, Expr):
+        for form in (x, _relaxed(x)):
+            if form is not None:
+                found.extend(_corners(form))
+    return found
+
+
+def _corners(x: Number) -> list[Bound]:
+    # Lower bounds of x written as a polynomial in distances >= 0 from the ends of the ranges.
+    try:
+        return [limits(_from_ends(x, top))[0] for top in (False, True)]
+    except FormulaLimit:
+        return []
+
+
+def _from_ends(x: Number, top: bool) -> Number:
+    ends: dict[Atom, Number] = {}
+    for i, atom in enumerate(sorted(atoms(x), key=lambda a: a.key)):
+        low, high = limits(atom)
+        span = None if INF in (-low, high) else floor_of(_plus(high, -low))
+        distance = Symbol(f"{i}", min=0, max=span)
+        if not isinstance(high, float) and (top or isinstance(low, float)):
+            ends[atom] = add(high, scale(distance, -1))
+        elif not isinstance(low, float):
+            ends[atom] = add(low, distance)
+    total: Number = 0
+    for mono, c in terms_of(x).items():
+        piece: Number = c
+        for atom, p in mono:
+            piece = multiply(piece, power(ends.get(atom, atom) if p > 0 else atom, p))
+            if len(terms_of(piece)) > MAX_CORNERS:
+                raise FormulaLimit("too many terms")
+        total = add(total, piece)
+    return total
+
+
+def _relaxed(x: Expr) -> Number | None:
+    # Each floor is replaced by (num - den + 1)/den or num/den, whichever bounds its term from
+    # below; valid where the other factors of the term do not change sign.
+    if not any(isinstance(a, Floor) for a in atoms(x)):
+        return None
+    total: Number = 0
+    try:
+        for mono, c in x.terms.items():
+            piece = _relaxed_term(mono, c)
+            if piece is None:
+                return None
+            total = add(total, piece)
+    except FormulaLimit:
+        return None
+    return total
+
+
+def _relaxed_term(mono: Mono, c: Rational) -> Number | None:
+    factors = [a for a, p in mono if isinstance(a, Floor) and p > 0 for _ in range(p)]
+    result = build({tuple((a, p) for a, p in mono if a not in factors): c})
+    while factors:
+        floor = factors.pop()
+        rest = result
+        for other in factors:
+            rest = multiply(rest, other)
+        low, high = limits(rest)
+        if low < 0 < high:
+            return None
+        result = multiply(result, _beside(floor, below=low >= 0))
+    return result
+
+
+def _beside(floor: Floor, below: bool) -> Number:
+    from .rounding import is_whole
+
+    value = add(divide(floor.num, floor.den), floor.shift)
+    if not below:
+        return value
+    if isinstance(floor.den, int) and is_whole(floor.num):
+        return add(value, Fraction(1 - floor.den, floor.den))
+    return add(value, -1)
+
+
+def _atom_limits(atom: Atom) -> Interval:
+    if isinstance(atom, Symbol):
+        return atom.min, INF if atom.max is None else atom.max
+    if isinstance(atom, Floor):
+        low, high = _interval_times(limits(atom.num), _inverted(limits(atom.den)))
+        return _plus(_floor(low), atom.shift), _plus(_floor(high), atom.shift)
+    if isinstance(atom, Max):
+        pairs = [limits(x) for x in atom.args]
+        pick = min if isinstance(atom, Min) else max
+        return pick(low for low, _ in pairs), pick(high for _, high in pairs)
+    return _inverted(limits(atom.base)) if isinstance(atom, Inverse) else ALL
+
+
+def _mono_limits(mono: Mono) -> Interval:
+    result: Interval = (1, 1)
+    for atom, p in mono:
+        result = _interval_times(result, _interval_power(limits(atom), p))
+    return result
+
+
+def _interval_power(base: Interval, p: int) -> Interval:
+    if p < 0:
+        base, p = _inverted(base), -p
+    low, high = _end_power(base[0], p), _end_power(base[1], p)
+    if p % 2 == 0 and base[0] < 0:
+        return (0 if base[1] > 0 else high), max(low, high)
+    return low, high
+
+
+def _end_power(x: Bound, p: int) -> Bound:
+    if isinstance(x, float):
+        return INF if x > 0 or p % 2 == 0 else -INF
+    return x**p
+
+
+def _inverted(x: Interval) -> Interval:
+    low, high = x
+    if low <= 0 <= high:
+        return (0, INF) if low == 0 else (-INF, 0) if high == 0 else ALL
+    return _over(high), _over(low)
+
+
+def _over(x: Bound) -> Bound:
+    return 0 if isinstance(x, float) else 1 / Fraction(x)
+
+
+def _interval_times(a: Interval, b: Interval) -> Interval:
+    ends = [_times(x, y) for x in a for y in b]
+    return min(ends), max(ends)
+
+
+def _times(x: Bound, y: Bound) -> Bound:
+    if x == 0 or y == 0:
+        return 0
+    if isinstance(x, float) or isinstance(y, float):
+        return INF if (x > 0) == (y > 0) else -INF
+    return x * y
+
+
+def _plus(x: Bound, y: Bound) -> Bound:
+    if isinstance(x, float):
+        return x
+    return y if isinstance(y, float) else x + y
+
+
+def _floor(x: Bound) -> Bound:
+    return x if isinstance(x, float) else floor_of(x)
+
+
+__all__ = ["Terms", "at_least", "compare", "limits", "lower_bound", "maximum", "minimum"]
