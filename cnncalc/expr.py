@@ -1,0 +1,531 @@
+"""Expressions and volume literals of a spec: parsed here, never evaluated as Python.
+
+Text, nesting, digits and powers are bounded, so that no input can hang or exhaust memory.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from .formula import FormulaLimit, Number, as_int, ceil, floor, floor_div, maximum, minimum, power
+from .formula import divide as exact_divide
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+MAX_TEXT = 1000
+MAX_NESTING = 64
+MAX_DIGITS = 40
+MAX_BITS = 2048
+FUNCTIONS = {"floor": (1, 1), "ceil": (1, 1), "min": (1, 64), "max": (1, 64)}
+BINDING = {"+": 10, "-": 10, "*": 20, "/": 20, "//": 20, "%": 20, "**": 40}
+SIGN_BINDING = 30
+SPELLINGS = {"^": "**", "×": "*", "·": "*", "−": "-"}
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|(?P<mark>\*\*|//|[-+*/%^()×·−,]))"
+)
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class ExprError(ValueError):
+    """What is wrong with an expression, at which 0-based character, and perhaps a remedy."""
+
+    def __init__(self, message: str, offset: int, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+        self.hint = hint
+
+
+class UnknownName(ExprError):  # noqa: N818
+    """A name that the lookup does not know."""
+
+    def __init__(self, name: str, offset: int) -> None:
+        super().__init__(f"unknown name {name!r}", offset)
+        self.name = name
+
+
+class Node:
+    """A parsed expression: kind 'number', 'name', 'call', 'sign' or 'binary'."""
+
+    __slots__ = ("args", "kind", "offset", "value")
+
+    def __init__(
+        self, kind: str, value: str | int | Fraction, offset: int, args: tuple[Node, ...] = ()
+    ) -> None:
+        self.kind = kind
+        self.value = value
+        self.offset = offset
+        self.args = args
+
+    def __repr__(self) -> str:
+        inner = "".join(f", {arg!r}" for arg in self.args)
+        return f"{self.kind}({self.value}{inner})"
+
+
+def parse(text: str) -> Node:
+    """The tree of an expression, or `ExprError`.
+
+    >>> parse("2*k + 1")
+    binary(+, binary(*, number(2), name(k)), number(1))
+    >>> parse("(k - 1")
+    Traceback (most recent call last):
+    cnncalc.expr.ExprError: ')' is missing
+    """
+    if len(text) > MAX_TEXT:
+        raise ExprError(f"the expression is longer than {MAX_TEXT} characters", MAX_TEXT)
+    parser = _Parser(text)
+    node = parser.expression(0)
+    parser.finish()
+    return node
+
+
+class _Token:
+    __slots__ = ("kind", "offset", "text")
+
+    def __init__(self, kind: str, text: str, offset: int) -> None:
+        self.kind = kind
+        self.text = text
+        self.offset = offset
+
+
+def _tokens(text: str) -> list[_Token]:
+    found: list[_Token] = []
+    at = 0
+    end = len(text.rstrip())
+    while at < end:
+        match = _TOKEN.match(text, at)
+        if match is None:
+            at += len(text[at:]) - len(text[at:].lstrip())
+            raise ExprError(f"unexpected character {text[at]!r}", at)
+        kind = match.lastgroup or ""
+        spelled = match[kind]
+        found.append(_Token(kind, SPELLINGS.get(spelled, spelled), match.start(kind)))
+        at = match.end()
+    found.append(_Token("end", "", end))
+    return found
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.tokens = _tokens(text)
+        self.at = 0
+        self.depth = 0
+
+    @property
+    def token(self) -> _Token:
+        return self.tokens[self.at]
+
+    def take(self) -> _Token:
+        self.at += 1
+        return self.tokens[self.at - 1]
+
+    def expression(self, binding: int) -> Node:
+        self.depth += 1
+        if self.depth > MAX_NESTING:
+            raise ExprError(f"nested more than {MAX_NESTING} deep", self.token.offset)
+        left = self.operand()
+        while BINDING.get(self.token.text, -1) > binding:
+            mark = self.take()
+            # ** groups to the right: 2**3**2 is 2**(3**2), and 2**-1 is allowed.
+            right = self.expression(BINDING[mark.text] - (mark.text == "**"))
+            left = Node("binary", mark.text, mark.offset, (left, right))
+        self.depth -= 1
+        return left
+
+    def operand(self) -> Node:
+        token = self.take()
+        if token.kind == "number":
+            return _number(token)
+        if token.kind == "name":
+            call = self.token.text == "("
+            return self.call(token) if call else Node("name", token.text, token.offset)
+        if token.text in ("+", "-"):
+            return Node("sign", token.text, token.offset, (self.expression(SIGN_BINDING),))
+        if token.text == "(":
+            inner = self.expression(0)
+            self.close(token)
+            return inner
+        raise self.missing_operand(token)
+
+    def missing_operand(self, token: _Token) -> ExprError:
+        if self.at == 1:
+            found = f", not {token.text!r}" if token.text else ""
+            return ExprError(f"expected a number or a name{found}", token.offset)
+        before = self.tokens[self.at - 2].text
+        return ExprError(f"expected a number or a name after {before!r}", token.offset)
+
+    def call(self, name: _Token) -> Node:
+        bounds = FUNCTIONS.get(name.text)
+        if bounds is None:
+            close = nearest(name.text, FUNCTIONS)
+            hint = f"did you mean {close}?" if close else f"there are {', '.join(FUNCTIONS)}"
+            raise ExprError(f"unknown function {name.text!r}", name.offset, hint)
+        bracket = self.take()
+        args = [self.expression(0)]
+        while self.token.text == ",":
+            self.take()
+            args.append(self.expression(0))
+        self.close(bracket)
+        if not bounds[0] <= len(args) <= bounds[1]:
+            raise ExprError(f"{name.text} takes one value", name.offset)
+        return Node("call", name.text, name.offset, tuple(args))
+
+    def close(self, bracket: _Token) -> None:
+        if self.token.text == ")":
+            self.take()
+        elif self.token.kind == "end":
+            raise ExprError("')' is missing", self.token.offset)
+        else:
+            raise self.unexpected()
+
+    def unexpected(self) -> ExprError:
+        token, before = self.token, self.tokens[self.at - 1]
+        if token.text == ")":
+            return ExprError("')' without '('", token.offset)
+        joined = before.kind in ("number", "name") or before.text == ")"
+        if joined and (token.kind in ("number", "name") or token.text == "("):
+            message = f"expected an operator between {before.text!r} and {token.text!r}"
+            after = "(...)" if token.text == "(" else token.text
+            hint = f"write {before.text}*{after} to multiply" if before.text != ")" else None
+            return ExprError(message, token.offset, hint)
+        return ExprError(f"unexpected {token.text!r}", token.offset)
+
+    def finish(self) -> None:
+        if self.token.kind != "end":
+            raise self.unexpected()
+
+
+def _number(token: _Token) -> Node:
+    if len(token.text) > MAX_DIGITS:
+        raise ExprError(f"the number has more than {MAX_DIGITS} digits", token.offset)
+    value = Fraction(token.text)
+    whole = value.numerator if value.denominator == 1 else value
+    return Node("number", whole, token.offset)
+
+
+def _postorder(node: Node) -> Iterator[Node]:
+    # Without recursion: a sum of 500 terms is a tree 500 deep.
+    todo = [(node, False)]
+    while todo:
+        current, ready = todo.pop()
+        if ready or not current.args:
+            yield current
+        else:
+            todo.append((current, True))
+            todo.extend((arg, False) for arg in reversed(current.args))
+
+
+def names(node: Node) -> frozenset[str]:
+    """The names that an expression refers to.
+
+    >>> sorted(names(parse("max(H, W) + k")))
+    ['H', 'W', 'k']
+    """
+    return frozenset(str(n.value) for n in _postorder(node) if n.kind == "name")
+
+
+def evaluate(expression: Node | str, lookup: Callable[[str], Number]) -> Number:
+    """The exact value; `lookup` raises KeyError for a name it does not know.
+
+    >>> evaluate("(k - 1)/2", {"k": 5}.__getitem__)
+    2
+    """
+    node = parse(expression) if isinstance(expression, str) else expression
+    stack: list[Number] = []
+    for step in _postorder(node):
+        count = len(step.args)
+        args = stack[len(stack) - count :]
+        del stack[len(stack) - count :]
+        stack.append(_checked(_value(step, args, lookup), step.offset))
+    return stack[0]
+
+
+def _value(node: Node, args: list[Number], lookup: Callable[[str], Number]) -> Number:
+    if node.kind == "number":
+        assert not isinstance(node.value, str)
+        return node.value
+    if node.kind == "name":
+        try:
+            return lookup(str(node.value))
+        except KeyError:
+            raise UnknownName(str(node.value), node.offset) from None
+    try:
+        return _applied(node, args)
+    except ZeroDivisionError:
+        raise ExprError("division by zero", node.offset) from None
+    except FormulaLimit as error:
+        raise ExprError(str(error), node.offset) from None
+
+
+def _applied(node: Node, args: list[Number]) -> Number:
+    if node.kind == "sign":
+        return args[0] if node.value == "+" else -args[0]
+    if node.kind == "call":
+        one = {"floor": floor, "ceil": ceil}.get(str(node.value))
+        if one is not None:
+            return one(args[0])
+        return (maximum if node.value == "max" else minimum)(*args)
+    left, right = args
+    if node.value == "**":
+        return _power(left, right, node.args[1].offset)
+    return _OPERATORS[str(node.value)](left, right)
+
+
+def _power(base: Number, exponent: Number, offset: int) -> Number:
+    whole = as_int(exponent)
+    if whole is None:
+        raise ExprError("the exponent must be a whole number", offset)
+    return power(base, whole)
+
+
+_OPERATORS: dict[str, Callable[[Number, Number], Number]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": exact_divide,
+    "//": floor_div,
+    "%": lambda a, b: a - b * floor_div(a, b),
+}
+
+
+def _checked(x: Number, offset: int) -> Number:
+    if isinstance(x, int | Fraction):
+        if max(x.numerator.bit_length(), x.denominator.bit_length()) > MAX_BITS:
+            raise ExprError("the number is too large", offset)
+        return x.numerator if x.denominator == 1 else x
+    return x
+
+
+def split_volume(
+    text: str, known: Collection[str] = (), star: bool = True
+) -> list[tuple[str, int]] | None:
+    """The axes of a volume literal with their offsets; None for blank text.
+
+    `known` names may contain an x.  With `star=False`, for fields that hold an expression or a
+    volume, `*` and spaces do not separate axes.
+
+    >>> split_volume("32x32x3"), split_volume("(2*k) x 3")
+    ([('32', 0), ('32', 3), ('3', 6)], [('(2*k)', 0), ('3', 8)])
+    >>> split_volume("2*k + 1"), split_volume("HxWxmax_c", {"max_c"})
+    ([('2*k + 1', 0)], [('H', 0), ('W', 2), ('max_c', 4)])
+    """
+    if len(text) > MAX_TEXT:
+        raise ExprError(f"the volume is longer than {MAX_TEXT} characters", MAX_TEXT)
+    span = _stripped(text, 0, len(text))
+    if span[0] == span[1]:
+        return None
+    depths = _depths(text)
+    inner = _unwrapped(text, span, depths)
+    if inner is not None:
+        crossed, cuts = _cuts(text, inner, depths, 1, known, star or text[span[0]] == "[")
+        if crossed or text[span[0]] == "[" or (cuts and star):
+            return _axes(text, inner, cuts)
+    return _axes(text, span, _cuts(text, span, depths, 0, known, star)[1])
+
+
+def looks_like_volume(text: str, known: Collection[str] = ()) -> bool:
+    """Whether x, × or commas separate axes, in a field that may hold an expression instead.
+
+    >>> looks_like_volume("5x3"), looks_like_volume("2*k + 1")
+    (True, False)
+    """
+    try:
+        axes = split_volume(text, known, star=False)
+    except ExprError:
+        return True
+    return axes is not None and len(axes) > 1
+
+
+Span = tuple[int, int]
+
+
+def _stripped(text: str, start: int, end: int) -> Span:
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def _depths(text: str) -> list[int]:
+    # The number of brackets open around each character, a bracket counting itself.
+    depths, depth = [], 0
+    for char in text:
+        depth += char in "(["
+        depths.append(depth)
+        depth = max(0, depth - (char in ")]"))
+    return depths
+
+
+def _unwrapped(text: str, span: Span, depths: list[int]) -> Span | None:
+    # What is inside one pair of brackets around everything.
+    start, end = span
+    if text[start] + text[end - 1] not in ("()", "[]"):
+        return None
+    inside = range(start + 1, end - 1)
+    if any(depths[i] < 1 or (depths[i] == 1 and text[i] in "([)]") for i in inside):
+        return None
+    return _stripped(text, start + 1, end - 1)
+
+
+def _cuts(
+    text: str, span: Span, depths: list[int], level: int, known: Collection[str], star: bool
+) -> tuple[bool, list[Span]]:
+    # The separators at one level of brackets, and whether they are unmistakable.
+    # Characters deeper in brackets are hidden as "\0", so that places stay the same.
+    pairs = zip(text[: span[1]], depths, strict=False)
+    outer = "".join(char if depth == level else "\0" for char, depth in pairs)
+    outer = "\0" * span[0] + outer[span[0] :]
+    crosses = _crosses(outer, span, known, star)
+    commas = [m.span() for m in re.finditer(",", outer)]
+    if crosses and commas:
+        raise ExprError("both 'x' and ',' separate the sizes", commas[0][0])
+    if crosses or commas:
+        return True, crosses or commas
+    return False, _loose_cuts(outer, span) if star else []
+
+
+def _crosses(outer: str, span: Span, known: Collection[str], star: bool) -> list[Span]:
+    cuts = [m.span() for m in re.finditer("×", outer)]
+    words = list(_WORD.finditer(outer, *span))
+    cuts += [m.span() for m in words if m[0] in ("x", "X") and _between(outer, span, m, known)]
+    alone = star and not cuts
+    for match in words:
+        if len(match[0]) > 1 and match[0] not in known:
+            before, after = _neighbours(outer, span, match)
+            opens = before == "\0" or (before.isalnum() and match[0][1].isdigit())
+            closes = after == "\0" or match[0][-2].isdigit()
+            pieces = _segment(match[0], known, opens, closes)
+            if pieces is not None and _convincing(pieces, known, alone):
+                cuts += _joints(pieces, match.start())
+    return sorted(cuts)
+
+
+def _neighbours(outer: str, span: Span, match: re.Match[str]) -> tuple[str, str]:
+    before = outer[span[0] : match.start()].rstrip()
+    after = outer[match.end() : span[1]].lstrip()
+    return before[-1:], after[:1]
+
+
+def _between(outer: str, span: Span, match: re.Match[str], known: Collection[str]) -> bool:
+    # A lone x is a separator after something, and a name after an operator or nothing.
+    before, after = _neighbours(outer, span, match)
+    operand = before.isalnum() or before in ("_", "\0")
+    return bool(before) and operand and (bool(after) or match[0] not in known)
+
+
+_WORD = re.compile(r"[A-Za-z0-9_.]+")
+
+
+def _segment(
+    word: str, known: Collection[str], open_start: bool, open_end: bool
+) -> list[str] | None:
+    # The cheapest way to cut a word at its x's into numbers, known names and names without x;
+    # after ')' it may begin, and before '(' end, with the x.
+    names = [*known, *FUNCTIONS] if open_end else known
+    ends = [i for i, char in enumerate(word) if char in "xX"] + [len(word)]
+    best: dict[int, tuple[int, list[str]]] = {0: (0, [])}
+    for end in ends:
+        for start in sorted(best):
+            piece = word[start:end]
+            cost = _piece_cost(
+                piece, names, start == 0 and open_start, end == len(word) and open_end
+            )
+            if start > end or cost is None:
+                continue
+            total = best[start][0] + cost
+            at = end + 1
+            if at not in best or total < best[at][0]:
+                best[at] = (total, [*best[start][1], piece])
+    found = best.get(len(word) + 1)
+    return found[1] if found and len(found[1]) > 1 else None
+
+
+def _piece_cost(piece: str, names: Collection[str], may_open: bool, may_close: bool) -> int | None:
+    if piece in names or _NUMBER.fullmatch(piece):
+        return 0
+    if not piece:
+        return 0 if may_open or may_close else None
+    plain = _NAME.fullmatch(piece) and not set(piece) & {"x", "X"}
+    return 1 if plain else None
+
+
+def _convincing(pieces: list[str], known: Collection[str], alone: bool) -> bool:
+    # A word of unknown names only, as "context", is cut only where it is the whole volume.
+    return alone or any(not p or p in known or p[0].isdigit() for p in pieces)
+
+
+def _joints(pieces: list[str], at: int) -> list[Span]:
+    cuts = []
+    for piece in pieces[:-1]:
+        at += len(piece)
+        cuts.append((at, at + 1))
+        at += 1
+    return cuts
+
+
+def _loose_cuts(outer: str, span: Span) -> list[Span]:
+    # "32*32*3" and "32 32 3"; anything with another operator is one expression.
+    if re.search(r"\*\*|[-+/%^−]", outer):
+        return []
+    call = re.compile(r"[A-Za-z0-9_]\s*\0").search(outer, *span) is not None
+    stars = [m.span() for m in re.compile(r"[*·]").finditer(outer, *span)]
+    if stars:
+        return [] if call else stars
+    gaps = re.compile(r"\s+").finditer(outer, *span)
+    return [m.span() for m in gaps if not _calls(outer, m)]
+
+
+def _calls(outer: str, gap: re.Match[str]) -> bool:
+    # The space in "floor (H/2)", a name followed by a bracket.
+    word = re.search(r"[A-Za-z]\w*$", outer[: gap.start()])
+    return word is not None and word[0] in FUNCTIONS and outer[gap.end()] == "\0"
+
+
+def _axes(text: str, span: Span, cuts: list[Span]) -> list[tuple[str, int]]:
+    axes = []
+    begins = [span[0], *(end for _, end in cuts)]
+    ends = [*(start for start, _ in cuts), span[1]]
+    for begin, end in zip(begins, ends, strict=True):
+        start, stop = _stripped(text, begin, end)
+        if start == stop and axes and end == span[1] and text[begin - 1] == ",":
+            break  # a trailing comma, as in (32,)
+        if start == stop:
+            raise ExprError("a size is missing", start)
+        axes.append((text[start:stop], start))
+    return axes
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that the word was probably meant to be, if any is near enough.
+
+    >>> nearest("kernal", ["filters", "kernel", "stride"])
+    'kernel'
+    """
+    allowed = max(1, len(word) // 3)
+    scored = [(_distance(word.lower(), c.lower(), allowed), c) for c in candidates]
+    best = min(scored, key=lambda row: row[0], default=None)
+    return best[1] if best and best[0] <= allowed else None
+
+
+def _distance(a: str, b: str, allowed: int) -> int:
+    # The number of edits and of swaps of neighbours between two words.
+    if abs(len(a) - len(b)) > allowed:
+        return allowed + 1
+    earlier: list[int] = []
+    above = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        row = [i]
+        for j, y in enumerate(b, 1):
+            cost = min(above[j] + 1, row[-1] + 1, above[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+        earlier, above = above, row
+    return above[-1]
