@@ -12,13 +12,49 @@ from ..dialects import Dialect, Window
 from ..formula import Expr, Number, product, substitute
 from ..scope import Scope
 from ..source import Node
-from .fields import Axes, Choice, Count, Field, Flag, Index, Padding, PerAxis
-from .fields import Rational, Table, Text, Volume
+from .fields import (
+    Axes,
+    Choice,
+    Count,
+    Field,
+    Flag,
+    Index,
+    Padding,
+    PerAxis,
+    Rational,
+    Table,
+    Text,
+    Volume,
+)
 
 __all__ = [
-    "Axes", "Choice", "Count", "Dialect", "Field", "Fix", "Flag", "Index", "Layer", "Misfit",
-    "Number", "Padding", "PerAxis", "Rational", "Reach", "Run", "Shape", "Table", "Text",
-    "Volume", "Window", "axes", "pads", "product", "ratio", "spatial", "REGISTRY",
+    "REGISTRY",
+    "Axes",
+    "Choice",
+    "Count",
+    "Dialect",
+    "Field",
+    "Fix",
+    "Flag",
+    "Index",
+    "Layer",
+    "Misfit",
+    "Number",
+    "Padding",
+    "PerAxis",
+    "Rational",
+    "Reach",
+    "Run",
+    "Shape",
+    "Table",
+    "Text",
+    "Volume",
+    "Window",
+    "axes",
+    "pads",
+    "product",
+    "ratio",
+    "spatial",
 ]  # fmt: skip
 
 Shape = tuple[Number, ...]
@@ -91,9 +127,10 @@ class Layer:
     def __init_subclass__(cls, op: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = {k: v for k, v in vars(cls).items() if isinstance(v, Field)}
-        cls.fields = {**cls.fields, **own}
         for name, field in own.items():
-            field.name = name
+            field.attribute = name
+            field.name = field.alias or name
+        cls.fields = {**cls.fields, **{field.name: field for field in own.values()}}
         if op:
             cls.op = op
             cls.summary = (cls.__doc__ or "").strip().partition("\n")[0]
@@ -118,7 +155,10 @@ class Layer:
                 raise TypeError(f"{self.op} needs {name}")
             else:
                 given[name] = field.default
-        self.__dict__.update(given)
+        self._set(given)
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        self.__dict__.update({self.fields[n].attribute: v for n, v in values.items()})
 
     @staticmethod
     def _read(field: Field, value: Any, scope: Scope) -> Any:
@@ -133,8 +173,7 @@ class Layer:
     def build(cls, values: Mapping[str, Any]) -> "Layer":
         """A layer from values that are already read; missing ones take their defaults."""
         layer = cls.__new__(cls)
-        layer.__dict__.update({n: f.default for n, f in cls.fields.items()})
-        layer.__dict__.update(values)
+        layer._set({n: f.default for n, f in cls.fields.items()} | dict(values))
         return layer
 
     def replace(self, **values: Any) -> "Layer":
@@ -142,7 +181,7 @@ class Layer:
         return self.build({**self.values(), **values})
 
     def values(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in self.fields}
+        return {name: self.__dict__[field.attribute] for name, field in self.fields.items()}
 
     def substitute(self, values: Mapping[str, Number]) -> "Layer":
         """The same layer with symbols replaced by numbers in every field."""
@@ -253,7 +292,7 @@ def rank_misfits(layer: Layer, shape: Shape, names: Sequence[str]) -> Iterator[M
         yield Misfit("S008", text)
         return
     for name in names:
-        value = getattr(layer, name)
+        value = layer.values()[name]
         if isinstance(value, tuple) and len(value) != rank:
             text = f"{name} lists {len(value)} axes, but the input has {rank} spatial"
             yield Misfit("S008", text, name)

@@ -29,8 +29,10 @@ class Field:
     what = "a value"
     schema: dict[str, Any] = {}
 
-    def __init__(self, default: Any = MISSING) -> None:
+    def __init__(self, default: Any = MISSING, alias: str = "") -> None:
         self.default = default
+        self.alias = alias  # the name in a spec, where it is not the attribute's
+        self.attribute = ""
         self.name = ""
 
     @property
@@ -123,8 +125,14 @@ class PerAxis(Field):
     what = "a whole number, or one an axis such as 5x3 or [5, 3]"
     schema = {"anyOf": [EXPRESSION, {"type": "array", "items": EXPRESSION, "minItems": 1}]}
 
-    def __init__(self, default: Any = MISSING, minimum: int = 1, rational: bool = False) -> None:
-        super().__init__(default)
+    def __init__(
+        self,
+        default: Any = MISSING,
+        minimum: int = 1,
+        rational: bool = False,
+        alias: str = "",
+    ) -> None:
+        super().__init__(default, alias)
         self.minimum = minimum
         self.rational = rational
 

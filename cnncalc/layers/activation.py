@@ -1,0 +1,178 @@
+"""Activation functions: element by element, save the two softmaxes over the channels."""
+
+from fractions import Fraction
+from typing import Any
+
+from .base import Dialect, Flag, Layer, Rational, Run, Shape, Shapes
+
+VOLUMES: tuple[tuple[str, dict[str, Any]], ...] = (("7x6x3", {}), ("10", {}), ("9x4", {}))
+
+
+class _Activation(Layer):
+    """Shared facts: the shape is kept, no MACs, the output may overwrite the input."""
+
+    in_place = True
+    nonlinear = True
+    examples = VOLUMES
+
+
+class Relu(_Activation, op="relu"):
+    """Rectified linear unit: max(0, x) (Nair 2010)."""
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax
+
+        return jax.nn.relu(x)
+
+
+class Relu6(_Activation, op="relu6"):
+    """Rectifier capped at 6: min(max(0, x), 6) (MobileNets; torch.nn.ReLU6)."""
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from jax import lax
+
+        return lax.clamp(0.0, x, 6.0)
+
+
+class LeakyRelu(_Activation, op="leaky_relu"):
+    """Leaky rectifier: x where x >= 0, else slope·x (Maas 2013; torch.nn.LeakyReLU)."""
+
+    slope: Any = Rational(Fraction(1, 100))
+
+    examples = (*VOLUMES, ("4x4x2", {"slope": "0.2"}))
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.where(x >= 0, x, float(self.slope) * x)
+
+
+class Elu(_Activation, op="elu"):
+    """Exponential linear unit: x where x > 0, else alpha·(exp(x) - 1) (Clevert 2015)."""
+
+    alpha: Any = Rational(1)
+
+    examples = (*VOLUMES, ("4x4x2", {"alpha": "0.5"}))
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax
+
+        return jax.nn.elu(x, float(self.alpha))
+
+
+class Gelu(_Activation, op="gelu"):
+    """Gaussian error linear unit: x·Phi(x), Phi the normal distribution function.
+
+    `approximate`: x/2·(1 + tanh(sqrt(2/pi)·(x + 0.044715·x^3))) (Hendrycks 2016;
+    torch.nn.GELU).
+    """
+
+    approximate: Any = Flag(False)
+
+    examples = (*VOLUMES, ("16x8", {"approximate": True}))
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax
+
+        return jax.nn.gelu(x, approximate=self.approximate)
+
+
+class Silu(_Activation, op="silu"):
+    """Sigmoid linear unit, also called swish: x·sigmoid(x) (Elfwing 2017; torch.nn.SiLU)."""
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from jax import lax
+
+        return x * lax.logistic(x)
+
+
+class Sigmoid(_Activation, op="sigmoid"):
+    """Logistic function: 1/(1 + exp(-x))."""
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from jax import lax
+
+        return lax.logistic(x)
+
+
+class Tanh(_Activation, op="tanh"):
+    """Hyperbolic tangent: (exp(x) - exp(-x))/(exp(x) + exp(-x))."""
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from jax import lax
+
+        return lax.tanh(x)
+
+
+class Softmax(_Activation, op="softmax"):
+    """Softmax over the channels: exp(x_c) over the sum of all exp(x_c)."""
+
+    in_place = False
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax
+
+        return jax.nn.softmax(x, axis=-1)
+
+
+class LogSoftmax(_Activation, op="log_softmax"):
+    """Logarithm of the softmax over the channels: x_c - log sum exp(x_c)."""
+
+    in_place = False
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax
+
+        return jax.nn.log_softmax(x, axis=-1)
+
+
+class HardSwish(_Activation, op="hardswish"):
+    """Piecewise swish: x·min(max(0, x + 3), 6)/6 (Howard 2019, MobileNetV3)."""
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from jax import lax
+
+        return x * lax.clamp(0.0, x + 3.0, 6.0) / 6.0
+
+
+class HardSigmoid(_Activation, op="hardsigmoid"):
+    """Piecewise sigmoid: min(max(0, x + 3), 6)/6 (torch.nn.Hardsigmoid)."""
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from jax import lax
+
+        return lax.clamp(0.0, x + 3.0, 6.0) / 6.0
+
+
+class PRelu(_Activation, op="prelu"):
+    """Rectifier with a trained slope for every channel: x where x >= 0, else slope_c·x.
+
+    slope (C,) (He 2015; torch.nn.PReLU(C)).
+    """
+
+    def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
+        return {"slope": (inputs[0][-1],)}
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.where(x >= 0, x, run.param("slope", (x.shape[-1],)) * x)
+
+
+class Softplus(_Activation, op="softplus"):
+    """Smooth rectifier: log(1 + exp(x))."""
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax
+
+        return jax.nn.softplus(x)
+
+
+class Mish(_Activation, op="mish"):
+    """x·tanh(log(1 + exp(x))) (Misra 2019; torch.nn.Mish)."""
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax
+        from jax import lax
+
+        return x * lax.tanh(jax.nn.softplus(x))

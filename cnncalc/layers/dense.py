@@ -1,0 +1,104 @@
+"""Fully connected layers, and the loss at the end of a classifier."""
+
+from typing import Any
+
+from .base import Count, Dialect, Flag, Layer, Number, Reach, Run, Shape, Shapes, product, spatial
+
+
+class Dense(Layer, op="dense"):
+    """Fully connected layer: every unit is a dot product with the whole input, plus a bias.
+
+    kernel (values, units), bias (units,). A volume is stretched to a vector first, as the
+    lecture stretches 32x32x3 to 3072; `linear` acts on the last axis only.
+
+    >>> from cnncalc.dialects import DEFAULT
+    >>> Dense(units=10).weights([(32, 32, 3)], DEFAULT)
+    {'kernel': (3072, 10), 'bias': (10,)}
+    """
+
+    units: Any = Count()
+    bias: Any = Flag(True)
+
+    linear = True
+    examples = (
+        ("32x32x3", {"units": 10}),
+        ("100", {"units": 7, "bias": False}),
+        ("12x4", {"units": 5}),
+        ("3x4x5x2", {"units": 6}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        return (self.units,)
+
+    def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
+        found: dict[str, Shape] = {"kernel": (product(inputs[0]), self.units)}
+        if self.bias:
+            found["bias"] = (self.units,)
+        return found
+
+    def macs(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
+        return product(inputs[0]) * self.units
+
+    def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
+        """Every unit reads the whole map."""
+        return tuple(Reach(n - 1, 1) for n in spatial(inputs[0])) or None
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        x = _lax.flatten(x)
+        y = x @ run.param("kernel", (x.shape[1], self.units))
+        return y + run.param("bias", (self.units,)) if self.bias else y
+
+
+class Linear(Layer, op="linear"):
+    """Linear map of the last axis, the same at every position (torch.nn.Linear).
+
+    kernel (C, units), bias (units,). On tokens TxC it acts on each token, on a volume it
+    is a 1x1 convolution.
+    """
+
+    units: Any = Count()
+    bias: Any = Flag(True)
+
+    linear = True
+    examples = (
+        ("16x8", {"units": 12}),
+        ("5x6x4", {"units": 3, "bias": False}),
+        ("10", {"units": 4}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        return (*spatial(inputs[0]), self.units)
+
+    def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
+        found: dict[str, Shape] = {"kernel": (inputs[0][-1], self.units)}
+        if self.bias:
+            found["bias"] = (self.units,)
+        return found
+
+    def macs(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
+        return product(inputs[0]) * self.units
+
+    def reference(self, run: Run, x: Any) -> Any:
+        y = x @ run.param("kernel", (x.shape[-1], self.units))
+        return y + run.param("bias", (self.units,)) if self.bias else y
+
+
+class SoftmaxCrossEntropy(Layer, op="softmax_cross_entropy"):
+    """Softmax and cross-entropy: logits in, one loss value out, -log softmax(x)[label].
+
+    The classes are the last axis; over further axes the loss is the mean. A run labels
+    position i with class i mod C (torch.nn.CrossEntropyLoss).
+    """
+
+    nonlinear = True
+    examples = (("10", {}), ("6x5x4", {}), ("7x3", {}))
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        return (1,)
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.cross_entropy(x)

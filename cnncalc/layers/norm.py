@@ -1,0 +1,180 @@
+"""Normalisations and per-channel scales, and dropout."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from .base import Count, Dialect, Flag, Layer, Misfit, Rational, Run, Shape, Shapes
+from .conv import group_misfits
+
+EPSILON = Fraction(1, 100_000)
+
+
+class BatchNorm(Layer, op="batchnorm"):
+    """Batch normalisation: gamma·(x - mean)/sqrt(var + eps) + beta, per channel.
+
+    gamma (C,), beta (C,) are trained; mean (C,), var (C,) are running statistics. `affine:
+    false` leaves out both, `scale: false` gamma, `shift: false` beta (Ioffe 2015;
+    torch.nn.BatchNorm2d, keras.layers.BatchNormalization). Runs as at inference.
+    """
+
+    eps: Any = Rational(EPSILON, low=0)
+    affine: Any = Flag(True)
+    scale: Any = Flag(True)
+    shift: Any = Flag(True)
+
+    examples = (
+        ("8x8x16", {}),
+        ("20x4", {"eps": "0.001", "scale": False}),
+        ("3x4x5x2", {"affine": False}),
+        ("10", {"shift": False}),
+    )
+
+    def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
+        wanted = {"gamma": self.affine and self.scale, "beta": self.affine and self.shift}
+        return {name: (inputs[0][-1],) for name, on in wanted.items() if on}
+
+    def buffers(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
+        return {"mean": (inputs[0][-1],), "var": (inputs[0][-1],)}
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from jax import lax
+
+        shape = (x.shape[-1],)
+        mean, var = run.buffer("mean", shape, 0.0), run.buffer("var", shape, 1.0)
+        y = (x - mean) * lax.rsqrt(var + float(self.eps))
+        if self.affine and self.scale:
+            y = y * run.param("gamma", shape)
+        return y + run.param("beta", shape) if self.affine and self.shift else y
+
+
+def _gamma_beta(shape: Shape, affine: bool) -> dict[str, Shape]:
+    return {name: (shape[-1],) for name in ("gamma", "beta") if affine}
+
+
+def _trained(run: Run, y: Any, affine: bool) -> Any:
+    if not affine:
+        return y
+    shape = (y.shape[-1],)
+    return y * run.param("gamma", shape) + run.param("beta", shape)
+
+
+class LayerNorm(Layer, op="layernorm"):
+    """Layer normalisation of the last axis: gamma·(x - mean)/sqrt(var + eps) + beta.
+
+    Mean and variance of each position's C values; gamma (C,), beta (C,) (Ba 2016;
+    torch.nn.LayerNorm(C)).
+    """
+
+    eps: Any = Rational(EPSILON, low=0)
+    affine: Any = Flag(True)
+
+    examples = (("16x8", {}), ("7x7x4", {"eps": "0.000001"}), ("12", {"affine": False}))
+
+    def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
+        return _gamma_beta(inputs[0], self.affine)
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _trained(run, _lax.standardize(x, (-1,), float(self.eps)), self.affine)
+
+
+class GroupNorm(Layer, op="groupnorm"):
+    """Group normalisation: mean and variance over the map and the channels of each group.
+
+    gamma (C,), beta (C,) (Wu 2018; torch.nn.GroupNorm). One group is layer normalisation
+    of the volume, C groups are instance normalisation.
+    """
+
+    groups: Any = Count()
+    eps: Any = Rational(EPSILON, low=0)
+    affine: Any = Flag(True)
+
+    examples = (
+        ("6x6x8", {"groups": 4}),
+        ("10x6", {"groups": 1, "affine": False}),
+        ("3x4x5x4", {"groups": 4}),
+        ("12", {"groups": 3, "eps": "0.001"}),
+    )
+
+    def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
+        return _gamma_beta(inputs[0], self.affine)
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        return group_misfits("the input channels", inputs[0][-1], self.groups)
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        y = _lax.group_standardize(x, self.groups, float(self.eps))
+        return _trained(run, y, self.affine)
+
+
+class Lrn(Layer, op="lrn"):
+    """Local response normalisation: x / (k + a·sum of x^2 over `size` neighbouring maps)^beta.
+
+    a is alpha/size in caffe, torch and onnx, and alpha itself in the paper and TensorFlow
+    (Krizhevsky 2012; torch.nn.LocalResponseNorm). TensorFlow's radius r means size 2r + 1.
+    """
+
+    size: Any = Count(5)
+    alpha: Any = Rational(Fraction(1, 10_000))
+    beta: Any = Rational(Fraction(3, 4))
+    k: Any = Rational(1)
+
+    examples = (
+        ("6x6x12", {}),
+        ("5x4x8", {"size": 3, "alpha": "0.1", "k": 2}),
+        ("9x6", {"size": 4, "alpha": 1, "beta": "0.5"}),
+    )
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.lrn(run, x, self)
+
+
+class Scale(Layer, op="scale"):
+    """Per-channel multiplier: scale_c·x, with `bias` also + bias_c.
+
+    scale (C,), bias (C,) (Caffe's Scale layer; ConvNeXt's layer scale).
+    """
+
+    bias: Any = Flag(False)
+
+    examples = (("6x6x4", {}), ("9x5", {"bias": True}), ("10", {}))
+
+    def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
+        names = ("scale", "bias") if self.bias else ("scale",)
+        return dict.fromkeys(names, (inputs[0][-1],))
+
+    def reference(self, run: Run, x: Any) -> Any:
+        shape = (x.shape[-1],)
+        y = x * run.param("scale", shape)
+        return y + run.param("bias", shape) if self.bias else y
+
+
+class Dropout(Layer, op="dropout"):
+    """Dropout: sets each value to zero with probability `rate` in training only.
+
+    The identity at inference, and no parameters (Srivastava 2014).
+    """
+
+    rate: Any = Rational(Fraction(1, 2), low=0, below=1)
+
+    in_place = True
+    examples = (("4096", {}), ("6x6x4", {"rate": "0.2"}))
+
+    def reference(self, run: Run, x: Any) -> Any:
+        return x
+
+
+class Identity(Layer, op="identity"):
+    """The identity: the output is the input."""
+
+    in_place = True
+    examples = (("6x6x4", {}), ("10", {}))
+
+    def reference(self, run: Run, x: Any) -> Any:
+        return x

@@ -1,0 +1,256 @@
+"""Pooling: sliding, global and adaptive windows, and LeNet-5's trainable subsampling."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from ..dialects import pool_window
+from ..formula import ceil_div
+from .base import (
+    Choice,
+    Dialect,
+    Flag,
+    Layer,
+    Misfit,
+    Number,
+    Padding,
+    PerAxis,
+    Reach,
+    Run,
+    Shape,
+    Shapes,
+    Window,
+    axes,
+    pads,
+    rank_misfits,
+    spatial,
+)
+
+SLIDING = ("kernel", "stride", "pad", "dilation")
+
+
+class _Pool(Layer):
+    """Shared facts of the sliding pools: one window an axis, the channels kept."""
+
+    kernel: Any = PerAxis()
+    stride: Any = PerAxis(None)
+    pad: Any = Padding(0)
+    dilation: Any = PerAxis(1)
+    round: Any = Choice(("floor", "ceil"), None)
+
+    needs_spatial = True
+
+    def windows(self, inputs: Shapes, dialect: Dialect) -> tuple[Window, ...]:
+        sizes = spatial(inputs[0])
+        rank = len(sizes)
+        stride = self.kernel if self.stride is None else self.stride
+        fields = (axes(self.kernel, rank), axes(stride, rank), axes(self.dilation, rank))
+        columns = zip(sizes, *fields, pads(self.pad, rank), strict=True)
+        return tuple(pool_window(dialect, n, k, s, d, p, self.round) for n, k, s, d, p in columns)
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        return (*(w.out for w in self.windows(inputs, dialect)), inputs[0][-1])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        return rank_misfits(self, inputs[0], SLIDING)
+
+
+class MaxPool(_Pool, op="maxpool"):
+    """Max pooling: the largest value under every window, channel by channel.
+
+    Padding never wins (it counts as -infinity). `round` is the rounding of the number of
+    windows (caffe: ceil, otherwise floor). No parameters, no MACs (CS231n notes;
+    torch.nn.MaxPool2d, whose default stride is the kernel too).
+
+    >>> from cnncalc.dialects import DEFAULT
+    >>> MaxPool(kernel=3, stride=2).output([(55, 55, 96)], DEFAULT)
+    (27, 27, 96)
+    """
+
+    nonlinear = True
+    examples = (
+        ("4x4x1", {"kernel": 2}),
+        ("55x55x6", {"kernel": 3, "stride": 2}),
+        ("12x9x3", {"kernel": [2, 3], "stride": [2, 1], "round": "ceil"}),
+        ("7x7x2", {"kernel": 3, "stride": 2, "pad": 1, "round": "ceil"}),
+        ("13x4", {"kernel": 3, "stride": 2, "dilation": 2, "pad": 1}),
+        ("6x5x7x2", {"kernel": 2, "stride": 1}),
+        ("9x8x3", {"kernel": 3, "stride": 2, "pad": "same"}),
+    )
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.max_pool(run, x, self)
+
+
+class AvgPool(_Pool, op="avgpool"):
+    """Average pooling: the mean under every window, channel by channel.
+
+    `count_include_pad`: whether padding counts in the divisor; without a word the dialect
+    decides (caffe and torch count it, keras and onnx do not). What a rounded-up window
+    overhangs beyond the padding never counts (torch.nn.AvgPool2d; Caffe pooling_layer.cpp).
+    """
+
+    count_include_pad: Any = Flag(None)
+
+    examples = (
+        ("8x8x3", {"kernel": 2}),
+        ("7x7x4", {"kernel": 3, "stride": 2, "pad": 1}),
+        ("8x9x2", {"kernel": 3, "stride": 2, "pad": 1, "count_include_pad": False}),
+        ("11x10x2", {"kernel": [3, 2], "stride": 2, "round": "ceil", "count_include_pad": True}),
+        ("17x5", {"kernel": 4, "stride": 3, "pad": 2, "round": "ceil"}),
+        ("5x6x7x2", {"kernel": 3, "stride": 1, "pad": 1}),
+        ("9x8x3", {"kernel": 2, "stride": 2, "pad": "same"}),
+    )
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.avg_pool(run, x, self)
+
+
+class _GlobalPool(Layer):
+    """Shared facts of the pools over a whole map."""
+
+    keepdims: Any = Flag(False)
+
+    needs_spatial = True
+    examples = (
+        ("7x7x16", {}),
+        ("7x5x4", {"keepdims": True}),
+        ("20x6", {}),
+        ("3x4x5x2", {"keepdims": True}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        kept = (1,) * (len(inputs[0]) - 1) if self.keepdims else ()
+        return (*kept, inputs[0][-1])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        return rank_misfits(self, inputs[0], ())
+
+    def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
+        """Every output reads the whole map."""
+        return tuple(Reach(n - 1, 1) for n in spatial(inputs[0])) or None
+
+
+class GlobalAvgPool(_GlobalPool, op="global_avgpool"):
+    """Global average pooling: the mean of every map, a flat vector of C values.
+
+    With `keepdims` a volume 1x1xC (Lin 2013, Network in Network; keras
+    GlobalAveragePooling2D, torch AdaptiveAvgPool2d(1)).
+    """
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.mean(x, axis=tuple(range(1, x.ndim - 1)), keepdims=self.keepdims)
+
+
+class GlobalMaxPool(_GlobalPool, op="global_maxpool"):
+    """Global max pooling: the largest value of every map, a flat vector of C values.
+
+    With `keepdims` a volume 1x1xC (keras GlobalMaxPooling2D).
+    """
+
+    nonlinear = True
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.max(x, axis=tuple(range(1, x.ndim - 1)), keepdims=self.keepdims)
+
+
+class AdaptiveAvgPool(Layer, op="adaptive_avgpool"):
+    """Adaptive average pooling: as many windows an axis as asked for, whatever the input size.
+
+    Window i of o averages positions floor(i·n/o) up to ceil((i+1)·n/o)
+    (torch.nn.AdaptiveAvgPool2d).
+    """
+
+    size: Any = PerAxis(alias="output")
+
+    needs_spatial = True
+    examples = (
+        ("7x7x4", {"output": 7}),
+        ("13x9x3", {"output": [6, 4]}),
+        ("20x2", {"output": 3}),
+        ("3x4x5x2", {"output": 2}),
+        ("2x3x2", {"output": 5}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        return (*axes(self.size, len(inputs[0]) - 1), inputs[0][-1])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        return rank_misfits(self, inputs[0], ("output",))
+
+    def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
+        """The widest window, and the mean distance n/o between neighbours.
+
+        A closed form gives ceil(n/o) as the width, one short where windows straddle
+        two borders of the input's own grid.
+        """
+        sizes = spatial(inputs[0])
+        outputs = axes(self.size, len(sizes))
+        found = (Reach(_widest(n, o) - 1, _per(n, o)) for n, o in zip(sizes, outputs, strict=True))
+        return tuple(found) or None
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.adaptive_avg_pool(x, self.size)
+
+
+def _widest(n: Number, o: Number) -> Number:
+    """Width of the widest of o adaptive windows over n positions."""
+    if isinstance(n, int) and isinstance(o, int):
+        rest = n % o
+        return n // o if rest == 0 else n // o + (1 if o % rest == 0 else 2)
+    return ceil_div(n, o)
+
+
+def _per(n: Number, o: Number) -> Number:
+    if isinstance(n, int) and isinstance(o, int):
+        return n // o if n % o == 0 else Fraction(n, o)
+    return n / o
+
+
+class Subsample(Layer, op="subsample"):
+    """LeNet-5's trainable pooling: a window's sum times one coefficient, plus one bias, per map.
+
+    coefficient (C,), bias (C,); windows do not overlap. The squashing function is a layer
+    of its own (LeCun 1998, section II.B).
+    """
+
+    kernel: Any = PerAxis()
+
+    needs_spatial = True
+    examples = (
+        ("28x28x6", {"kernel": 2}),
+        ("12x9x4", {"kernel": [2, 3]}),
+        ("15x3", {"kernel": 3}),
+        ("4x4x6x2", {"kernel": 2}),
+    )
+
+    def windows(self, inputs: Shapes, dialect: Dialect) -> tuple[Window, ...]:
+        sizes = spatial(inputs[0])
+        columns = zip(sizes, axes(self.kernel, len(sizes)), strict=True)
+        return tuple(pool_window(dialect, n, k, k, 1, 0, "floor") for n, k in columns)
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        return (*(w.out for w in self.windows(inputs, dialect)), inputs[0][-1])
+
+    def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
+        return {"coefficient": (inputs[0][-1],), "bias": (inputs[0][-1],)}
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        return rank_misfits(self, inputs[0], ("kernel",))
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        total = _lax.window_sums(x, self.kernel)
+        shape = (x.shape[-1],)
+        return total * run.param("coefficient", shape) + run.param("bias", shape)

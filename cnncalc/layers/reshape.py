@@ -1,0 +1,436 @@
+"""Layers that only move, cut or repeat values: no weights, no MACs."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+from ..formula import Number, ceil_div, compare, maximum
+from .base import (
+    Axes,
+    Choice,
+    Count,
+    Dialect,
+    Fix,
+    Flag,
+    Index,
+    Layer,
+    Misfit,
+    Padding,
+    PerAxis,
+    Reach,
+    Run,
+    Shape,
+    Shapes,
+    Volume,
+    axes,
+    divides,
+    pads,
+    product,
+    rank_misfits,
+    ratio,
+    spatial,
+)
+from .conv import group_misfits
+
+
+def position(axis: Any, rank: int) -> int | None:
+    """Place of an axis counted from either end; None where there is no such axis.
+
+    >>> position(-1, 3), position(3, 3)
+    (2, None)
+    """
+    if not isinstance(axis, int) or not -rank <= axis < rank:
+        return None
+    return axis % rank
+
+
+def axis_misfits(values: Sequence[Any], rank: int, field: str) -> Iterator[Misfit]:
+    """S008 for axes that the volume does not have, or that are named twice."""
+    for axis in values:
+        if position(axis, rank) is None:
+            text = f"there is no axis {axis}: the input's axes are 0 to {rank - 1}"
+            yield Misfit("S008", text, field)
+            return
+    if len({position(axis, rank) for axis in values}) < len(values):
+        yield Misfit("S008", f"{field} names an axis twice", field)
+
+
+def volume_text(shape: Shape) -> str:
+    return "x".join(str(d) if isinstance(d, int) else f"({d})" for d in shape)
+
+
+class Flatten(Layer, op="flatten"):
+    """Stretches a volume into a flat vector, channels varying fastest."""
+
+    in_place = True
+    examples = (("5x6x4", {}), ("7x3", {}), ("10", {}), ("2x3x4x5", {}))
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        return (product(inputs[0]),)
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.flatten(x)
+
+
+class Reshape(Layer, op="reshape"):
+    """The same values in another shape; one entry may be -1 and takes what is left."""
+
+    to: Any = Volume(minimum=-1)
+
+    in_place = True
+    examples = (
+        ("100", {"to": "5x5x4"}),
+        ("8x6x4", {"to": [12, -1]}),
+        ("4x4x4", {"to": [-1]}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        if all(d != -1 for d in self.to):
+            shape: Shape = self.to
+            return shape
+        total, given = product(inputs[0]), self._given()
+        rest = 0 if given == 0 else total // given
+        return tuple(rest if d == -1 else d for d in self.to)
+
+    def _given(self) -> Number:
+        """Product of the entries that are not -1."""
+        return product([d for d in self.to if d != -1])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        total, given = product(inputs[0]), self._given()
+        free = sum(1 for d in self.to if d == -1)
+        if free > 1:
+            yield Misfit("S007", "only one entry of `to` may be -1", "to")
+        elif free and (compare(given, 0) == 0 or divides(total, given) is False):
+            text = f"the input has {total} values, not a multiple of {given}"
+            yield Misfit("S007", text, "to")
+        elif not free and compare(total, given) in (-1, 1):
+            text = f"{volume_text(self.to)} holds {given} values, but the input has {total}"
+            yield Misfit("S007", text, "to", self._fixes(total))
+
+    def _fixes(self, total: Number) -> tuple[Fix, ...]:
+        """The same request with one entry changed so that the counts agree."""
+        found = []
+        for i in range(len(self.to)):
+            others = product(self.to[:i] + self.to[i + 1 :])
+            if compare(others, 0) == 1 and divides(total, others):
+                to = (*self.to[:i], ratio(total, others), *self.to[i + 1 :])
+                found.append(Fix(f"to: {volume_text(to)}", {"to": to}))
+        return tuple(found)
+
+    def reference(self, run: Run, x: Any) -> Any:
+        return x.reshape((x.shape[0], *self.to))
+
+
+class Permute(Layer, op="permute"):
+    """Reorders the axes: output axis i is input axis axes[i]; the batch is not counted."""
+
+    axes: Any = Axes()
+
+    examples = (
+        ("5x6x4", {"axes": [2, 0, 1]}),
+        ("7x3", {"axes": [1, 0]}),
+        ("2x3x4x5", {"axes": [0, 2, 1, -1]}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        shape = inputs[0]
+        if any(True for _ in self.misfits(inputs, dialect)):
+            return shape
+        return tuple(shape[axis] for axis in self.axes)
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        rank = len(inputs[0])
+        if len(self.axes) != rank:
+            text = f"axes lists {len(self.axes)} axes, but the input has {rank}"
+            yield Misfit("S008", text, "axes")
+        else:
+            yield from axis_misfits(self.axes, rank, "axes")
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from jax import lax
+
+        order = [axis + 1 if axis >= 0 else axis + x.ndim for axis in self.axes]
+        return lax.transpose(x, (0, *order))
+
+
+def _ends(by: Any, rank: int) -> list[tuple[Number, Number]]:
+    """Numbers before and after along every spatial axis."""
+    return [by if isinstance(by, tuple) else (by, by) for by in pads(by, rank)]
+
+
+class Pad(Layer, op="pad"):
+    """Zeros around the map: `by` at both ends, one an axis, or pairs [[top, bottom], ...]."""
+
+    by: Any = Padding(words=False)
+
+    needs_spatial = True
+    examples = (
+        ("5x6x4", {"by": 2}),
+        ("5x6x4", {"by": [1, 2]}),
+        ("5x6x4", {"by": [[0, 1], [2, 0]]}),
+        ("7x3", {"by": 1}),
+        ("2x3x4x5", {"by": 1}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        sizes = spatial(inputs[0])
+        ends = _ends(self.by, len(sizes))
+        return (*(n + a + b for n, (a, b) in zip(sizes, ends, strict=True)), inputs[0][-1])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        return rank_misfits(self, inputs[0], ("by",))
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax.numpy as jnp
+
+        from . import _lax
+
+        return jnp.pad(x, [(0, 0), *_lax.pairs(self.by, x.ndim - 2), (0, 0)])
+
+
+class Crop(Layer, op="crop"):
+    """Cuts the border of the map off: `by` at both ends, one an axis, or pairs."""
+
+    by: Any = Padding(words=False)
+
+    needs_spatial = True
+    examples = (
+        ("9x8x4", {"by": 2}),
+        ("9x8x4", {"by": [1, 2]}),
+        ("9x8x4", {"by": [[0, 1], [2, 0]]}),
+        ("7x3", {"by": 1}),
+        ("4x3x4x5", {"by": 1}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        sizes = spatial(inputs[0])
+        ends = _ends(self.by, len(sizes))
+        return (*(n - a - b for n, (a, b) in zip(sizes, ends, strict=True)), inputs[0][-1])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        yield from rank_misfits(self, inputs[0], ("by",))
+        left = spatial(self.output(inputs, dialect))
+        for axis, (n, rest) in enumerate(zip(spatial(inputs[0]), left, strict=True)):
+            if compare(rest, 0) in (-1, 0):
+                text = f"crop takes {n - rest} positions of axis {axis}, but there are {n}"
+                fix = (n - 1) // 2 if isinstance(n, int) else -1
+                fixes = (Fix(f"by: {fix}", {"by": fix}),) if fix >= 0 else ()
+                yield Misfit("S009", text, "by", fixes)
+                return
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from jax import lax
+
+        from . import _lax
+
+        for axis, (before, after) in enumerate(_lax.pairs(self.by, x.ndim - 2), 1):
+            x = lax.slice_in_dim(x, before, x.shape[axis] - after, axis=axis)
+        return x
+
+
+class Upsample(Layer, op="upsample"):
+    """Enlarges the map: floor(scale·n) positions an axis, by repetition or interpolation.
+
+    nearest: output i copies input floor(i/scale). bilinear: interpolates at
+    (i + 1/2)/scale - 1/2, clamped to the map (torch.nn.Upsample with align_corners=False;
+    keras.layers.UpSampling2D).
+    """
+
+    scale: Any = PerAxis(rational=True)
+    method: Any = Choice(("nearest", "bilinear"), "nearest")
+
+    needs_spatial = True
+    examples = (
+        ("5x6x4", {"scale": 2}),
+        ("5x6x4", {"scale": [3, 2], "method": "bilinear"}),
+        ("7x3", {"scale": "1.5"}),
+        ("8x8x2", {"scale": "2.5", "method": "bilinear"}),
+        ("2x3x4x5", {"scale": 2}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        sizes = spatial(inputs[0])
+        scales = axes(self.scale, len(sizes))
+        return (*((n * s) // 1 for n, s in zip(sizes, scales, strict=True)), inputs[0][-1])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        yield from rank_misfits(self, inputs[0], ("scale",))
+        if any(compare(n, 0) in (-1, 0) for n in spatial(self.output(inputs, dialect))):
+            yield Misfit("S009", f"scale {self.scale} leaves nothing of the map", "scale")
+
+    def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
+        """Neighbours lie 1/scale input steps apart; interpolation reads two positions."""
+        steps = 0 if self.method == "nearest" else 1
+        scales = axes(self.scale, len(inputs[0]) - 1)
+        return tuple(Reach(steps, _inverse(s)) for s in scales) or None
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.upsample(x, self.scale, self.method)
+
+
+def _inverse(value: Number) -> Number:
+    found = Fraction(1) / value
+    return int(found) if isinstance(found, Fraction) and found.denominator == 1 else found
+
+
+class PixelShuffle(Layer, op="pixel_shuffle"):
+    """Depth to space: every s x s block of the map takes its values from s·s channels.
+
+    Channel c·s² + i·s + j goes to channel c at offset (i, j) (Shi 2016;
+    torch.nn.PixelShuffle).
+    """
+
+    scale: Any = PerAxis()
+
+    needs_spatial = True
+    examples = (
+        ("5x6x8", {"scale": 2}),
+        ("4x3x18", {"scale": 3}),
+        ("7x6", {"scale": 2}),
+        ("2x3x2x16", {"scale": 2}),
+    )
+
+    def _block(self, shape: Shape) -> Number:
+        return product(axes(self.scale, len(shape) - 1))
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        sizes = spatial(inputs[0])
+        scales = axes(self.scale, len(sizes))
+        channels = ratio(inputs[0][-1], self._block(inputs[0]))
+        return (*(n * s for n, s in zip(sizes, scales, strict=True)), channels)
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        yield from rank_misfits(self, inputs[0], ("scale",))
+        channels, block, rank = inputs[0][-1], self._block(inputs[0]), len(inputs[0]) - 1
+        if divides(channels, block) is not False:
+            return
+        fixes: tuple[Fix, ...] = ()
+        if isinstance(channels, int):
+            fits = [s for s in range(2, 65) if channels % s**rank == 0]
+            fixes = tuple(Fix(f"scale: {s}", {"scale": s}) for s in fits[:3])
+        text = f"the block of {block} positions does not divide the input channels {channels}"
+        yield Misfit("S004", text, "scale", fixes)
+
+    def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
+        """Nothing more is read; neighbours lie 1/scale input steps apart on average."""
+        scales = axes(self.scale, len(inputs[0]) - 1)
+        return tuple(Reach(0, _inverse(s)) for s in scales) or None
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.pixel_shuffle(x, self.scale)
+
+
+class ChannelShuffle(Layer, op="channel_shuffle"):
+    """Mixes the channels of `groups` groups: channel g·(C/groups) + c goes to c·groups + g.
+
+    (Zhang 2017, ShuffleNet; torch.nn.ChannelShuffle.)
+    """
+
+    groups: Any = Count()
+
+    examples = (("5x6x8", {"groups": 2}), ("7x6", {"groups": 3}), ("12", {"groups": 4}))
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        return group_misfits("the input channels", inputs[0][-1], self.groups)
+
+    def reference(self, run: Run, x: Any) -> Any:
+        c = x.shape[-1]
+        y = x.reshape((*x.shape[:-1], self.groups, c // self.groups))
+        return y.swapaxes(-1, -2).reshape(x.shape)
+
+
+class Slice(Layer, op="slice"):
+    """A part of one axis: positions start, start + step, ... below stop, as in Python.
+
+    The axis is counted without the batch; negative positions count from the end.
+    """
+
+    axis: Any = Index()
+    start: Any = Index(0)
+    stop: Any = Index(None)
+    step: Any = Count(1)
+
+    examples = (
+        ("9x8x4", {"axis": 0, "start": 2, "stop": 7}),
+        ("9x8x4", {"axis": -1, "stop": 2}),
+        ("9x8x4", {"axis": 1, "start": -5, "stop": -1, "step": 2}),
+        ("20", {"axis": 0, "start": 3}),
+    )
+
+    def _ends(self, n: Number) -> tuple[Number, Number]:
+        stop = n if self.stop is None else self.stop
+        return tuple(n + end if compare(end, 0) == -1 else end for end in (self.start, stop))
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        shape = inputs[0]
+        axis = position(self.axis, len(shape))
+        if axis is None:
+            return shape
+        start, stop = self._ends(shape[axis])
+        return (*shape[:axis], ceil_div(stop - start, self.step), *shape[axis + 1 :])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        axis = position(self.axis, len(inputs[0]))
+        if axis is None:
+            yield from axis_misfits([self.axis], len(inputs[0]), "axis")
+            return
+        n = inputs[0][axis]
+        start, stop = self._ends(n)
+        where = f"positions {start} to {stop} of axis {axis}, which has {n}"
+        if compare(stop, n) == 1 or compare(start, 0) == -1:
+            yield Misfit("S009", f"the slice takes {where}", "start" if stop == n else "stop")
+        elif compare(start, stop) in (0, 1):
+            yield Misfit("S009", f"nothing is left: the slice takes {where}", "start")
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.cut(x, self.axis, self.start, self.stop, self.step)
+
+
+class Mean(Layer, op="mean"):
+    """The mean over the given axes, which go away; with `keepdims` they stay with size 1."""
+
+    axes: Any = Axes()
+    keepdims: Any = Flag(False)
+
+    examples = (
+        ("5x6x4", {"axes": [0, 1]}),
+        ("16x8", {"axes": 0, "keepdims": True}),
+        ("5x6x4", {"axes": -1, "keepdims": True}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        shape = inputs[0]
+        gone = {position(axis, len(shape)) for axis in self.axes}
+        if self.keepdims:
+            return tuple(1 if i in gone else n for i, n in enumerate(shape))
+        return tuple(n for i, n in enumerate(shape) if i not in gone) or (1,)
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        rank = len(inputs[0])
+        yield from axis_misfits(self.axes, rank, "axes")
+        if not self.keepdims and {position(axis, rank) for axis in self.axes} >= set(range(rank)):
+            text = "no axis is left; keep them with keepdims: true"
+            yield Misfit("S008", text, "axes", (Fix("keepdims: true", {"keepdims": True}),))
+
+    def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
+        """A spatial axis that is averaged is read whole."""
+        rank = len(inputs[0])
+        gone = {position(axis, rank) for axis in self.axes}
+        sizes = spatial(inputs[0])
+        found = (Reach(maximum(n - 1, 0) if i in gone else 0, 1) for i, n in enumerate(sizes))
+        return tuple(found) or None
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax.numpy as jnp
+
+        found = tuple(axis + 1 if axis >= 0 else axis for axis in self.axes)
+        return jnp.mean(x, axis=found, keepdims=self.keepdims)
