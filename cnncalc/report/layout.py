@@ -1,0 +1,234 @@
+"""Text in columns for terminals and files: widths, wrapping, colour. No Rich, no imports of it:
+its import alone costs as much as a whole check."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+WIDTH = 100  # where the caller does not know
+GAP = "  "
+MOST_LINES = 4  # of one cell
+TIE = "\u00a0"
+CODES = {
+    "bold": "1",
+    "dim": "2",
+    "error": "1;31",
+    "warning": "1;33",
+    "note": "1;36",
+    "good": "32",
+    "bad": "1;31",
+    "place": "1;34",
+}
+
+
+class Paint:
+    """Colours text by the name of a style, or leaves it as it is.
+
+    >>> Paint(False)("bad", "x"), Paint(True)("bad", "x")
+    ('x', '\\x1b[1;31mx\\x1b[0m')
+    """
+
+    def __init__(self, color: bool) -> None:
+        self.color = color
+
+    def __call__(self, style: str, text: str) -> str:
+        if not (self.color and style and text.strip()):
+            return text
+        return f"\x1b[{CODES[style]}m{text}\x1b[0m"
+
+
+def clean(text: str) -> str:
+    """Text without control characters, escape sequences, or direction marks.
+
+    >>> clean("a\\x1b[31mb\\tc")
+    'a?[31mb c'
+    """
+    text = text.replace("\t", " ")
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def cell(char: str) -> int:
+    """Terminal cells of one printable character."""
+    if char < "\u0300":
+        return 1
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cells(text: str) -> int:
+    """Terminal cells that a line takes.
+
+    >>> cells("conv"), cells("層1")
+    (4, 3)
+    """
+    return len(text) if text.isascii() else sum(cell(c) for c in text)
+
+
+def cut(text: str, width: int) -> str:
+    """The beginning of a text, marked where something is left out.
+
+    >>> cut("a long name", 7)
+    'a long…'
+    """
+    if cells(text) <= width:
+        return text
+    kept, used = "", 1
+    for char in text:
+        used += cell(char)
+        if used > width:
+            break
+        kept += char
+    return kept + "…"
+
+
+def cut_path(name: str, width: int) -> str:
+    """A path name shortened inside its longest parts, which keep their numbers.
+
+    >>> cut_path("4/bottleneck2/add1/1/conv3", 18)
+    '4/b…2/add1/1/conv3'
+    """
+    parts = name.split("/")
+    while cells("/".join(parts)) > width:
+        longest = max(range(len(parts)), key=lambda i: cells(parts[i]))
+        shorter = _squeeze(parts[longest])
+        if shorter == parts[longest]:
+            break
+        parts[longest] = shorter
+    name = "/".join(parts)
+    if cells(name) <= width:
+        return name
+    return name[: (width - 1) // 3] + "…" + name[len(name) - (width - 1 - (width - 1) // 3) :]
+
+
+def _squeeze(part: str) -> str:
+    # One character less before the number at the end; x…1 stays.
+    stem = part.rstrip("0123456789")
+    number = part[len(stem) :]
+    if not number and not stem.endswith("…"):
+        stem, number = stem[:-1], stem[-1:]
+    return part if len(stem) < 3 else stem[:-2] + "…" + number
+
+
+def wrap(text: str, width: int, most: int = 0) -> list[str]:
+    """Lines of at most `width` cells, broken at spaces where there are any; `most` lines.
+
+    Spaces that `tie` made are broken at only where nothing else helps.
+
+    >>> wrap("floor(H/2) x floor(W/2) x 64", 14)
+    ['floor(H/2) x', 'floor(W/2) x', '64']
+    """
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if cells(joined) <= width:
+            lines[-1] = joined
+            continue
+        pieces = _break(word, width)
+        lines[-1:] = [*filter(None, lines[-1:]), *pieces]
+    if most and len(lines) > most:
+        lines[most - 1 :] = [cut(lines[most - 1] + "…" * width, width)]
+    return [line.replace(TIE, " ") for line in lines]
+
+
+def tie(text: str) -> str:
+    """Text whose spaces `wrap` breaks last."""
+    return text.replace(" ", TIE)
+
+
+def _break(word: str, width: int) -> list[str]:
+    if cells(word) <= width:
+        return [word]
+    if TIE in word:
+        return wrap(word.replace(TIE, " "), width)
+    part = cut(word, width + 1)[:-1] or word[0]
+    return [part, *_break(word[len(part) :], width)]
+
+
+def hang(text: str, width: int, first: str, rest: str) -> list[str]:
+    """Wrapped lines, the first after `first` and the others after `rest`."""
+    lines = wrap(text, max(width - cells(rest), 20))
+    return [(rest if i else first) + line for i, line in enumerate(lines)]
+
+
+class Column(NamedTuple):
+    """One column of a grid. `kind`: fixed, path (shortened inside), or text (wrapped)."""
+
+    title: str
+    right: bool = False
+    kind: str = "text"
+    least: int = 12
+
+
+class Cell(NamedTuple):
+    text: str
+    style: str = ""
+
+
+class Grid(NamedTuple):
+    """Columns and rows of cells; `lines` is the only place where they are laid out."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+
+    def widths(self, width: int) -> list[int]:
+        """Cells of each column: as wide as the widest cell, narrowed until all fit."""
+        wide = [
+            max([cells(c.title), *(cells(row[i].text) for row in self.rows)])
+            for i, c in enumerate(self.columns)
+        ]
+        room = width - len(GAP) * (len(wide) - 1)
+        for kinds, least in (("path", 16), ("text", 0), ("path", 8)):
+            self._narrow(wide, room, kinds, least)
+        return wide
+
+    def _narrow(self, wide: list[int], room: int, kind: str, least: int) -> None:
+        floors = {
+            i: max(least or c.least, cells(c.title), self._whole(i))
+            for i, c in enumerate(self.columns)
+            if c.kind == kind
+        }
+        while sum(wide) > room:
+            loose = [i for i, low in floors.items() if wide[i] > low]
+            if not loose:
+                return
+            wide[max(loose, key=lambda i: wide[i])] -= 1
+
+    def _whole(self, i: int) -> int:
+        # Plain volumes and counts are never wrapped.
+        if self.columns[i].kind == "path":
+            return 0
+        return max((cells(row[i].text) for row in self.rows if _plain(row[i].text)), default=0)
+
+    def lines(self, width: int, paint: Paint) -> list[str]:
+        """The grid as text: a line of titles, a rule, the rows."""
+        wide = self.widths(width)
+        found = [_join([Cell(c.title, "bold") for c in self.columns], self.columns, wide, paint)]
+        found.append(paint("dim", "─" * (sum(wide) + len(GAP) * (len(wide) - 1))))
+        for row in self.rows:
+            found.extend(self._row(row, wide, paint))
+        return found
+
+    def _row(self, row: Sequence[Cell], wide: list[int], paint: Paint) -> Iterable[str]:
+        parts = [
+            [cut_path(c.text, w)] if column.kind == "path" else wrap(c.text, w, MOST_LINES)
+            for c, column, w in zip(row, self.columns, wide, strict=True)
+        ]
+        for n in range(max(map(len, parts))):
+            line = [
+                Cell(p[n] if n < len(p) else "", c.style) for p, c in zip(parts, row, strict=True)
+            ]
+            yield _join(line, self.columns, wide, paint)
+
+
+def _plain(text: str) -> bool:
+    return text.replace(",", "").replace("x", "").lstrip("~").isdigit()
+
+
+def _join(row: Sequence[Cell], columns: Sequence[Column], wide: list[int], paint: Paint) -> str:
+    parts = []
+    for (text, style), column, w in zip(row, columns, wide, strict=True):
+        space = " " * (w - cells(text))
+        painted = paint(style, text)
+        parts.append(space + painted if column.right else painted + space)
+    return GAP.join(parts).rstrip()
