@@ -489,7 +489,7 @@ def _calls(outer: str, gap: re.Match[str]) -> bool:
 
 
 def _axes(text: str, span: Span, cuts: list[Span]) -> list[tuple[str, int]]:
-    axes = []
+    axes: list[tuple[str, int]] = []
     begins = [span[0], *(end for _, end in cuts)]
     ends = [*(start for start, _ in cuts), span[1]]
     for begin, end in zip(begins, ends, strict=True):

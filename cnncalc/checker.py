@@ -1,0 +1,76 @@
+"""`check`: derive, judge, compare, and run: one report per spec and dialect."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from .diagnostics import Diagnostic, Problem
+from .dialects import dialect as dialect_of
+from .network import Network, open_source, read_network, unread
+from .rows import Report, RunReport
+from .source import Source
+
+Progress = Callable[[int, int, str], None]
+
+
+def check(
+    spec: "str | os.PathLike[str] | Network",
+    *,
+    run: bool = True,
+    only_shapes: bool = False,
+    sets: Mapping[str, Any] | None = None,
+    dialect: str | None = None,
+    device: str | None = None,
+    batch: int = 1,
+    seed: int = 0,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Report:
+    """Derives a spec, compares its answers and budget, and runs it on JAX.
+
+    `spec` is a path, a bundled name, a text, or a `Network`. Problems are in
+    `report.diagnostics`; nothing is raised for what is wrong with the spec.
+
+    >>> report = check("alexnet", run=False)
+    >>> report.ok, report.totals.params
+    (True, 62378344)
+    """
+    report = _derived(spec, sets or {}, dialect)
+    if report.totals is None or report.status() == 2:
+        detail = "the spec could not be read"
+        report = report._replace(run=RunReport("skipped", detail=detail))
+    elif run:
+        from .jaxrun import RunOptions
+        from .jaxrun import run as run_on_jax
+
+        options = RunOptions(device, batch, seed, only_shapes)
+        report = run_on_jax(report, options, progress)
+    return _selected(report, select, ignore)
+
+
+def _derived(
+    spec: "str | os.PathLike[str] | Network", sets: Mapping[str, Any], dialect: str | None
+) -> Report:
+    if isinstance(spec, Network):
+        return spec.derive()
+    try:
+        override = dialect_of(dialect) if dialect else None
+        source = open_source(spec)
+    except Problem as problem:
+        return unread(Source("", os.fspath(spec)), [problem.diagnostic])
+    network = read_network(source, {k: str(v) for k, v in sets.items()}, override)
+    return network if isinstance(network, Report) else network.derive()
+
+
+def _selected(report: Report, select: Sequence[str], ignore: Sequence[str]) -> Report:
+    """Keeps the diagnostics asked for, by code or prefix; E codes always stay."""
+    if not select and not ignore:
+        return report
+    kept = tuple(d for d in report.diagnostics if d.code[0] == "E" or _wanted(d, select, ignore))
+    return report._replace(diagnostics=kept)
+
+
+def _wanted(d: Diagnostic, select: Iterable[str], ignore: Iterable[str]) -> bool:
+    chosen = not select or any(d.code.startswith(code) for code in select)
+    return chosen and not any(d.code.startswith(code) for code in ignore)
