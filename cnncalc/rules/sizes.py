@@ -1,0 +1,383 @@
+"""Size rules: does the layer fit its input? One function a rule."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ..dialects import Dialect, Window
+from ..formula import compare
+from ..layers.base import Layer, Shape
+from . import unread
+from .base import Case, Finding, an, fits, listed, rule, too_large, volume
+
+Rule = Callable[[Case], Iterator[Finding]]
+
+
+def judge(layer: Layer, inputs: Sequence[Shape], dialect: Dialect) -> list[Finding]:
+    """Everything the size rules say of one layer, with remedies that were re-checked.
+
+    >>> from cnncalc.dialects import DEFAULT
+    >>> from cnncalc.layers.conv import Conv
+    >>> [f.code for f in judge(Conv(1, kernel=3, stride=3), [(7, 7, 1)], DEFAULT)]
+    ['S001']
+    """
+    from .fixes import offers
+
+    case = Case.of(layer, inputs, dialect)
+    judged: list[Finding] = []
+    for finding in findings(case):
+        help_ = () if finding.severity == "note" else offers(case, finding)
+        if any(f.help == help_ for f in judged):
+            help_ = ()
+        judged.append(finding._replace(help=help_))
+    return judged
+
+
+def findings(case: Case) -> Iterator[Finding]:
+    """The findings of every size rule, without remedies."""
+    for check in RULES:
+        yield from check(case)
+
+
+@rule("S001", "the stride does not fit", "error in cs231n, note elsewhere")
+def stride_fits(case: Case) -> Iterator[Finding]:
+    """The windows, laid side by side at this stride, do not end at the edge of the input.
+
+    A kernel of extent K takes (n - K + P)/s + 1 places along an axis of n positions with P
+    of zero padding. Where the division leaves a remainder, the last rows or columns of the
+    padded input are never covered. The lecture (cs231n dialect) says that such a layer does
+    not fit, an error. The frameworks round instead: there this is a note where only padding
+    is left over, and warning W005 where real pixels are. With symbols in the size, a note
+    says for which sizes the layer fits.
+
+        input: 7x7x1
+        layers:
+          - conv: {filters: 1, kernel: 3, stride: 3}
+
+    To fix it, change the padding, the stride, the kernel or the input so that s divides
+    n - K + P; each offered remedy was checked. A pool may also say `round: floor` or
+    `round: ceil`, which states that rounding is meant.
+    """
+    if not case.sliding:
+        return
+    verdicts = [fits(w) for w in case.windows]
+    bad = [i for i, v in enumerate(verdicts) if v is False]
+    open_ = [i for i, v in enumerate(verdicts) if v is None]
+    if bad and case.exact:
+        yield Finding("S001", "error", _misfit(case, bad), "stride")
+    elif bad and not unread.real(case):
+        tail = unread.tail([(i, case.windows[i].remainder) for i in bad], case)
+        text = f"{_setting(case)} leaves {tail} of padding unread: {_divisions(case, bad)}"
+        yield Finding("S001", "note", f"{text}; {_rounding(case)}", "stride")
+    elif open_ and not bad:
+        classes = dict.fromkeys(unread.residue_class(case.windows[i]) for i in open_)
+        text = f"{_setting(case)} fits where {listed(list(classes))}"
+        other = "other sizes do not fit" if case.exact else f"elsewhere {_rounding(case)}"
+        yield Finding("S001", "note", f"{text}; {other}", "stride")
+
+
+@rule("W005", "real pixels are never read", "warning")
+def pixels_read(case: Case) -> Iterator[Finding]:
+    """Part of the input, not only padding, reaches no window of the layer.
+
+    Either the division by the stride leaves a remainder larger than the padding, so that
+    the last rows or columns are dropped, or the windows leave gaps: the stride is larger
+    than the kernel's extent, or stride and dilation share a factor. What is never read
+    cannot influence the output, and its gradient is zero. A kernel of one position with a
+    stride is taken for deliberate subsampling (the shortcuts of ResNet) and not reported.
+
+        dialect: torch
+        input: 224x224x3
+        layers:
+          - conv: {filters: 64, kernel: 3, stride: 2}
+
+    Pad the far end, choose a stride that fits, let a pool round up (`round: ceil`), or
+    crop the input on purpose.
+    """
+    found = unread.real(case) if case.sliding and not (case.exact and _misfits(case)) else []
+    if not found:
+        return
+    counts = [(i, c.total) for i, c in found]
+    size = volume(w.n for w in case.windows)
+    rest = f"of the {size} input {unread.verb(counts)} never read"
+    if all(c.only_tail for _, c in found):
+        why = _divisions(case, [i for i, _ in found])
+        text = f"{unread.tail(counts, case)} {rest}: {why}"
+    else:
+        text = f"{_setting(case)} leaves gaps: {unread.amounts(counts, case)} {rest}"
+    yield Finding("W005", "warning", text, "stride")
+
+
+@rule("S002", "the kernel is larger than the padded input")
+def kernel_fits(case: Case) -> Iterator[Finding]:
+    """The kernel does not fit even once into the padded input.
+
+    The extent of a kernel k with dilation d is d(k - 1) + 1; it must not exceed n + P along
+    any axis. Frameworks disagree on what then happens: PyTorch and Keras refuse, JAX gives
+    an empty output, and Caffe and ONNX, whose division truncates toward zero, may even
+    compute an output of size 1. cnncalc always reports an error and says what the
+    framework of the dialect would do.
+
+        input: 4x4x3
+        layers:
+          - conv: {filters: 8, kernel: 5}
+
+    Pad the input, take a smaller kernel, or shrink less in the layers before.
+    """
+    bad = [i for i, w in enumerate(case.windows) if too_large(w)]
+    if not bad:
+        return
+    padded = volume(w.padded for w in case.windows)
+    plain = all(compare(w.padded, w.n) == 0 for w in case.windows)
+    size = f"the {padded} input" if plain else f"the padded {padded} input"
+    text = f"{_kernel(case)} is larger than {size}: {_framework(case, bad[0])}"
+    yield Finding("S002", "error", text, "kernel")
+
+
+@rule("S003", "inputs or branches disagree")
+def inputs_agree(case: Case) -> Iterator[Finding]:
+    """The volumes that meet in one layer do not have sizes that go together.
+
+    `add` and `multiply` need equal volumes, `concat` equal sizes along every axis but the
+    joined one, `matmul` equal inner sizes. A table of connections must name maps that
+    exist.
+
+        input: 8x8x4
+        layers:
+          - add:
+              - [{conv: {filters: 4, kernel: 3}}]
+              - []
+
+    Give the branches the same padding and strides, crop the larger one, or bring the
+    channels together with a 1x1 convolution.
+    """
+    return case.stated("S003")
+
+
+@rule("S004", "groups or heads do not divide")
+def groups_divide(case: Case) -> Iterator[Finding]:
+    """Channels are to be split into equal parts, but the number of parts does not divide.
+
+    A grouped convolution needs groups that divide both its input channels and its filters;
+    a group normalisation or channel shuffle, its channels; attention, heads that divide its
+    dimension; a pixel shuffle, channels divisible by the square of its scale.
+
+        input: 8x8x6
+        layers:
+          - conv: {filters: 8, kernel: 3, groups: 4}
+
+    Choose one of the divisors offered, or change the number of channels.
+    """
+    return case.stated("S004")
+
+
+@rule("S005", "asymmetric padding where the dialect has none")
+def padding_symmetric(case: Case) -> Iterator[Finding]:
+    """The two ends of an axis are padded differently, which the framework cannot do.
+
+    The lecture's formula, Caffe and PyTorch's layers take one number of zeros for both
+    ends; Keras (through ZeroPadding), JAX and ONNX take two. `same` with an even extent
+    adds an odd number of zeros and needs two different ends as well.
+
+        dialect: caffe
+        input: 8x8x3
+        layers:
+          - conv: {filters: 8, kernel: 3, pad: [[0, 1], [0, 1]]}
+
+    Use a symmetric pad or an odd kernel, or put a `pad` layer in front.
+    """
+    return _flaws(case, "S005", "pad")
+
+
+@rule("S006", "the pool is padded too much")
+def pool_padding(case: Case) -> Iterator[Finding]:
+    """A window could lie wholly in the padding, which the framework refuses.
+
+    PyTorch allows a pool at most half its kernel of padding, Caffe less than the kernel:
+    the largest value of a window made of padding alone has no meaning.
+
+        dialect: torch
+        input: 8x8x3
+        layers:
+          - maxpool: {kernel: 2, stride: 2, pad: 2}
+
+    Pad less, or put a `pad` layer in front.
+    """
+    return _flaws(case, "S006", "pad")
+
+
+@rule("S007", "a reshape does not hold the same values")
+def reshape_holds(case: Case) -> Iterator[Finding]:
+    """The new volume has more or fewer values than the old one, or axes are named wrongly.
+
+    `reshape` only regroups values: the products of both shapes must be equal. `permute`
+    must name every axis once.
+
+        input: 4x4x3
+        layers:
+          - reshape: 5x10
+
+    Choose a shape with the same product.
+    """
+    return case.stated("S007")
+
+
+@rule("S008", "the volume has other axes than the layer needs")
+def axes_match(case: Case) -> Iterator[Finding]:
+    """The layer needs spatial axes that its input does not have, or lists a wrong number.
+
+    A convolution or pool slides over rows and columns; after `flatten` or `dense` there are
+    none. A field with one value an axis must list as many as there are spatial axes.
+
+        input: 8x8x3
+        layers:
+          - flatten
+          - conv: {filters: 8, kernel: 3}
+
+    Move the layer before the flattening, reshape first, or use `dense`.
+    """
+    return case.stated("S008")
+
+
+@rule("S009", "nothing is left of the volume")
+def something_left(case: Case) -> Iterator[Finding]:
+    """An axis of the output would have no positions.
+
+    A transposed convolution gives (n - 1)s + K - P positions: too much padding removes
+    them all. Cropping or slicing can take away everything too.
+
+        input: 2x2x3
+        layers:
+          - crop: 1
+
+    Pad or crop less.
+    """
+    yield from case.stated("S009")
+    for w in case.windows:
+        if w.kind == "transpose" and compare(w.out, 1) == -1:
+            pad = f"{w.before} - {w.after}"
+            text = f"nothing is left: ({w.n} - 1)*{w.s} + {w.extent} - {pad} = {w.out} positions"
+            yield Finding("S009", "error", text, "pad")
+            return
+
+
+@rule("S010", "`same` cannot be had here")
+def same_possible(case: Case) -> Iterator[Finding]:
+    """The dialect does not take `pad: same` for this layer.
+
+    PyTorch refuses `padding='same'` with a stride above 1, and outside Keras, JAX and ONNX
+    a transposed convolution has no `same`.
+
+        dialect: torch
+        input: 8x8x3
+        layers:
+          - conv: {filters: 8, kernel: 3, stride: 2, pad: same}
+
+    Write the padding as a number: (K - 1)/2 for an odd extent K.
+    """
+    return _flaws(case, "S010", "pad")
+
+
+@rule("S011", "the output padding is too large")
+def output_padding(case: Case) -> Iterator[Finding]:
+    """`output_pad` must be smaller than the stride or the dilation.
+
+    It only chooses among the sizes that the convolution would map to the same number of
+    positions; there are as many as the stride is wide (torch.nn.ConvTranspose2d).
+
+        input: 4x4x3
+        layers:
+          - conv_transpose: {filters: 8, kernel: 3, stride: 2, output_pad: 2}
+
+    Use a smaller `output_pad`.
+    """
+    return _flaws(case, "S011", "output_pad")
+
+
+RULES: tuple[Rule, ...] = (
+    kernel_fits, stride_fits, pixels_read, inputs_agree, groups_divide, padding_symmetric,
+    pool_padding, reshape_holds, axes_match, something_left, same_possible, output_padding,
+)  # fmt: skip
+
+
+def _flaws(case: Case, code: str, field: str) -> Iterator[Finding]:
+    """What the dialect refuses about the windows, once a message."""
+    yield from case.stated(code)
+    reasons = dict.fromkeys(w.flaw[1] for w in case.windows if w.flaw and w.flaw[0] == code)
+    for reason in reasons:
+        yield Finding(code, "error", reason, field)
+
+
+def _misfits(case: Case) -> bool:
+    return any(fits(w) is False for w in case.windows)
+
+
+def _kernel(case: Case) -> str:
+    """The kernel with its article, and its extent where it is dilated."""
+    noun = "pool" if case.windows[0].kind == "pool" else "filter"
+    text = an(f"{volume(w.k for w in case.windows)} {noun}")
+    if any(w.d != 1 for w in case.windows):
+        extent = volume(w.extent for w in case.windows)
+        text += f" with dilation {_one(case, 'd')} (extent {extent})"
+    return text
+
+
+def _setting(case: Case) -> str:
+    return f"{_kernel(case)} at stride {_one(case, 's')}"
+
+
+def _one(case: Case, field: str) -> str:
+    """One value where all axes agree, else all of them."""
+    values = [getattr(w, field) for w in case.windows]
+    return str(values[0]) if len(set(values)) == 1 else volume(values)
+
+
+def _division(w: Window) -> str:
+    """The lecture's formula with this window's numbers: (7 - 3 + 2*0)/3 = 4/3, remainder 1."""
+    pad = f"2*{w.before}" if w.before == w.after else f"{w.before} + {w.after}"
+    total = w.padded - w.extent
+    value = f"{total}/{w.s}" if isinstance(total, int) else f"({total})/{w.s}"
+    return f"({w.n} - {w.extent} + {pad})/{w.s} = {value}, remainder {w.remainder}"
+
+
+def _divisions(case: Case, which: Sequence[int]) -> str:
+    texts = {i: _division(case.windows[i]) for i in which}
+    if len(set(texts.values())) == 1:
+        return texts[which[0]]
+    return "; ".join(f"{case.axes[i]}s: {text}" for i, text in texts.items())
+
+
+def _misfit(case: Case, bad: Sequence[int]) -> str:
+    """What the lecture says of a stride that does not fit, in its own form."""
+    size = volume(w.n for w in case.windows)
+    padded = volume(w.padded for w in case.windows)
+    what = f"{size} input" if size == padded else f"{size} input padded to {padded}"
+    counts = [(i, case.windows[i].remainder) for i in bad]
+    rest = unread.tail(counts, case)
+    of = "" if size == padded else f" of the padded input{'' if unread.real(case) else ', zeros,'}"
+    text = f"{_setting(case)} does not fit {an(what)}: {_divisions(case, bad)}"
+    return f"{text}: {rest}{of} {unread.verb(counts)} never read"
+
+
+def _rounding(case: Case) -> str:
+    return f"{'rounding down' if case.dialect.exact else case.dialect.label} drops the rest"
+
+
+def _framework(case: Case, axis: int) -> str:
+    """What the framework of the dialect does with a kernel that is too large."""
+    w, name = case.windows[axis], case.dialect.name
+    if name == "torch":
+        return "PyTorch refuses it"
+    if name == "keras":
+        return "Keras refuses it"
+    if name == "jax":
+        return "JAX gives an empty output, size 0"
+    pad = f"2*{w.before}" if w.before == w.after else f"{w.before} + {w.after}"
+    worked = f"({w.n} - {w.extent} + {pad})/{w.s} + 1"
+    short = w.extent - w.padded
+    if case.dialect.truncates:
+        who = "Caffe" if name == "caffe" else "ONNX Runtime"
+        size = 1 - short // w.s
+        return f"{who} truncates {worked} to {size}" + (" and computes it" if size == 1 else "")
+    if not isinstance(short, int) or not isinstance(w.s, int):
+        return f"{worked} is not positive"
+    value = f"{1 - short // w.s}" if short % w.s == 0 else f"{1 - short / w.s:.4g}"
+    return f"{worked} = {value}, no position at all"
