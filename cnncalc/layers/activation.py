@@ -3,9 +3,9 @@
 from fractions import Fraction
 from typing import Any
 
-from .base import Dialect, Flag, Layer, Rational, Run, Shape, Shapes
+from .base import Dialect, Examples, Flag, Layer, Rational, Run, Shape, Shapes
 
-VOLUMES: tuple[tuple[str, dict[str, Any]], ...] = (("7x6x3", {}), ("10", {}), ("9x4", {}))
+VOLUMES: Examples = (("7x6x3", {}), ("10", {}), ("9x4", {}))
 
 
 class _Activation(Layer):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, dataclass_transform
 
 from ..diagnostics import Problem
 from ..dialects import Dialect, Window
-from ..formula import Expr, Number, product, substitute
+from ..formula import Expr, Number, divide, is_whole, product, substitute
 from ..scope import Scope
 from ..source import Node
 from .fields import (
@@ -59,6 +59,7 @@ __all__ = [
 
 Shape = tuple[Number, ...]
 Shapes = Sequence[Shape]
+Examples = tuple[tuple[str | list[str], dict[str, Any]], ...]  # input volumes, fields
 
 
 class Fix(NamedTuple):
@@ -122,7 +123,7 @@ class Layer:
     linear: ClassVar[bool] = False  # a linear map with weights (conv, dense)
     nonlinear: ClassVar[bool] = False  # an activation or pool between linear layers
     needs_spatial: ClassVar[bool] = False
-    examples: ClassVar[tuple[tuple[str, dict[str, Any]], ...]] = ()
+    examples: ClassVar[Examples] = ()
 
     def __init_subclass__(cls, op: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -302,6 +303,4 @@ def divides(a: Number, b: Number) -> bool | None:
     """Does b divide a? None where the symbols leave it open."""
     if isinstance(a, int) and isinstance(b, int):
         return a % b == 0
-    from ..formula import is_whole
-
-    return is_whole(a / b)
+    return is_whole(divide(a, b))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..dialects import conv_window, transpose_window
+from ..formula import divide
 from .base import (
     Count,
     Dialect,
@@ -85,11 +86,6 @@ class Conv(Layer, op="conv"):
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         return (*(w.out for w in self.windows(inputs, dialect)), self.filters)
 
-    def _taps(self, inputs: Shapes) -> Number:
-        """Weights of one filter: kernel positions times the channels it reads."""
-        channels = ratio(inputs[0][-1], self.groups)
-        return product(axes(self.kernel, len(inputs[0]) - 1)) * channels
-
     def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
         kernel = axes(self.kernel, len(inputs[0]) - 1)
         if self.connect is not None:
@@ -101,9 +97,7 @@ class Conv(Layer, op="conv"):
         return found
 
     def macs(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
-        if self.connect is not None:
-            return product(spatial(output)) * product(self.weights(inputs, dialect)["kernel"])
-        return product(spatial(output)) * self._taps(inputs) * output[-1]
+        return product((*spatial(output), *self.weights(inputs, dialect)["kernel"]))
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         channels = inputs[0][-1]
@@ -313,12 +307,8 @@ class ConvTranspose(Layer, op="conv_transpose"):
 
     def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
         """One output reads at most ceil(K/s) inputs; neighbours lie 1/s input steps apart."""
-        from fractions import Fraction
-
         found = self.windows(inputs, dialect)
-        return tuple(
-            Reach((w.extent - 1) // w.s, Fraction(1) / w.s) for w in found
-        )
+        return tuple(Reach((w.extent - 1) // w.s, divide(1, w.s)) for w in found) or None
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax

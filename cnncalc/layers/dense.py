@@ -37,7 +37,7 @@ class Dense(Layer, op="dense"):
         return found
 
     def macs(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
-        return product(inputs[0]) * self.units
+        return product((*inputs[0], self.units))
 
     def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
         """Every unit reads the whole map."""
@@ -78,7 +78,7 @@ class Linear(Layer, op="linear"):
         return found
 
     def macs(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
-        return product(inputs[0]) * self.units
+        return product((*inputs[0], self.units))
 
     def reference(self, run: Run, x: Any) -> Any:
         y = x @ run.param("kernel", (x.shape[-1], self.units))
@@ -89,7 +89,7 @@ class SoftmaxCrossEntropy(Layer, op="softmax_cross_entropy"):
     """Softmax and cross-entropy: logits in, one loss value out, -log softmax(x)[label].
 
     The classes are the last axis; over further axes the loss is the mean. A run labels
-    position i with class i mod C (torch.nn.CrossEntropyLoss).
+    position i of item b with class (b + i) mod C (torch.nn.CrossEntropyLoss).
     """
 
     nonlinear = True

@@ -1,11 +1,10 @@
 """Pooling: sliding, global and adaptive windows, and LeNet-5's trainable subsampling."""
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 from ..dialects import pool_window
-from ..formula import ceil_div
+from ..formula import ceil_div, divide
 from .base import (
     Choice,
     Dialect,
@@ -194,8 +193,8 @@ class AdaptiveAvgPool(Layer, op="adaptive_avgpool"):
         """
         sizes = spatial(inputs[0])
         outputs = axes(self.size, len(sizes))
-        found = (Reach(_widest(n, o) - 1, _per(n, o)) for n, o in zip(sizes, outputs, strict=True))
-        return tuple(found) or None
+        columns = zip(sizes, outputs, strict=True)
+        return tuple(Reach(_widest(n, o) - 1, divide(n, o)) for n, o in columns) or None
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
@@ -209,12 +208,6 @@ def _widest(n: Number, o: Number) -> Number:
         rest = n % o
         return n // o if rest == 0 else n // o + (1 if o % rest == 0 else 2)
     return ceil_div(n, o)
-
-
-def _per(n: Number, o: Number) -> Number:
-    if isinstance(n, int) and isinstance(o, int):
-        return n // o if n % o == 0 else Fraction(n, o)
-    return n / o
 
 
 class Subsample(Layer, op="subsample"):

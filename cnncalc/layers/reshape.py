@@ -1,10 +1,9 @@
 """Layers that only move, cut or repeat values: no weights, no MACs."""
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from typing import Any
 
-from ..formula import Number, ceil_div, compare, maximum
+from ..formula import Number, ceil_div, compare, divide, maximum
 from .base import (
     Axes,
     Choice,
@@ -265,17 +264,12 @@ class Upsample(Layer, op="upsample"):
         """Neighbours lie 1/scale input steps apart; interpolation reads two positions."""
         steps = 0 if self.method == "nearest" else 1
         scales = axes(self.scale, len(inputs[0]) - 1)
-        return tuple(Reach(steps, _inverse(s)) for s in scales) or None
+        return tuple(Reach(steps, divide(1, s)) for s in scales) or None
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
 
         return _lax.upsample(x, self.scale, self.method)
-
-
-def _inverse(value: Number) -> Number:
-    found = Fraction(1) / value
-    return int(found) if isinstance(found, Fraction) and found.denominator == 1 else found
 
 
 class PixelShuffle(Layer, op="pixel_shuffle"):
@@ -319,7 +313,7 @@ class PixelShuffle(Layer, op="pixel_shuffle"):
     def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
         """Nothing more is read; neighbours lie 1/scale input steps apart on average."""
         scales = axes(self.scale, len(inputs[0]) - 1)
-        return tuple(Reach(0, _inverse(s)) for s in scales) or None
+        return tuple(Reach(0, divide(1, s)) for s in scales) or None
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
@@ -346,6 +340,10 @@ class ChannelShuffle(Layer, op="channel_shuffle"):
         return y.swapaxes(-1, -2).reshape(x.shape)
 
 
+def _from_start(place: Number, n: Number) -> Number:
+    return n + place if compare(place, 0) == -1 else place
+
+
 class Slice(Layer, op="slice"):
     """A part of one axis: positions start, start + step, ... below stop, as in Python.
 
@@ -366,7 +364,7 @@ class Slice(Layer, op="slice"):
 
     def _ends(self, n: Number) -> tuple[Number, Number]:
         stop = n if self.stop is None else self.stop
-        return tuple(n + end if compare(end, 0) == -1 else end for end in (self.start, stop))
+        return _from_start(self.start, n), _from_start(stop, n)
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         shape = inputs[0]
