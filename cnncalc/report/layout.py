@@ -8,6 +8,7 @@ from typing import NamedTuple
 WIDTH = 100  # where the caller does not know
 GAP = "  "
 MOST_LINES = 4  # of one cell
+LONG = 24  # cells of a word that is kept whole
 TIE = "\u00a0"
 CODES = {
     "bold": "1",
@@ -195,10 +196,12 @@ class Grid(NamedTuple):
             wide[max(loose, key=lambda i: wide[i])] -= 1
 
     def _whole(self, i: int) -> int:
-        # Plain volumes and counts are never wrapped.
+        # Plain volumes and counts are never wrapped, single sizes only if they are long.
         if self.columns[i].kind == "path":
             return 0
-        return max((cells(row[i].text) for row in self.rows if _plain(row[i].text)), default=0)
+        texts = [row[i].text for row in self.rows]
+        words = (min(cells(word), LONG) for text in texts for word in text.split(" "))
+        return max([0, *words, *(cells(text) for text in texts if _plain(text))])
 
     def lines(self, width: int, paint: Paint) -> list[str]:
         """The grid as text: a line of titles, a rule, the rows."""

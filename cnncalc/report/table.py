@@ -84,7 +84,7 @@ def grid(report: Report) -> Grid:
 
 def _row(row: Row) -> list[Cell]:
     mark = run_mark(row)
-    output = " x ".join(map(tie, volume(row.output).split(" x ")))
+    output = tie(volume(row.output)).replace(tie(" x "), tie(" x") + " ")
     doubt = "~" if row.assumed else ""
     return [
         Cell(clean(row.name)),
@@ -110,13 +110,14 @@ def _answers(report: Report, width: int, paint: Paint) -> list[str]:
     faults = [e for e in found if e.verdict != "right"]
     if not faults:
         return [f"{paint('good', AGREES)} {answer_summary(found)}"]
+    told = {d.span for d in report.diagnostics if d.code[0] == "A" and d.span}
     lines = [answer_summary(found)]
     for e in found if len(found) <= FEW else faults:
         mark = MARKS[e.verdict]
         block = hang(answer_line(e), width, f"  {mark} ", "      ")
         block[0] = block[0].replace(mark, paint(MARK_STYLES[mark], mark), 1)
         lines += block
-        for reason in e.reasons:
+        for reason in e.reasons if e.span not in told else ():
             lines += hang(clean(reason), width, "      ", "      ")
     return lines
 

@@ -1,0 +1,289 @@
+"""Comparisons: two specs (`diff A B`), or one spec under several dialects."""
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import Any, Literal, NamedTuple
+
+from ..formula import Number
+from ..layers.base import Shape
+from ..rows import Report, Row, Totals
+from .json import dims, number
+from .layout import WIDTH, Cell, Column, Grid, Paint, clean, hang, tie
+from .words import count, memory, plural, signed, volume
+
+TOTALS = ("trainable", "buffers", "macs", "activations", "peak_memory", "training_memory")
+LABELS = {
+    "trainable": "parameters",
+    "macs": "MACs",
+    "peak_memory": "peak memory",
+    "training_memory": "training memory",
+}
+STYLES = {"changed": "warning", "added": "good", "removed": "bad", "same": "dim"}
+SIGNS = {"changed": "~", "added": "+", "removed": "-", "same": " "}
+NONE = "-"
+
+
+class Facts(NamedTuple):
+    """What is compared of one layer."""
+
+    name: str
+    op: str
+    output: Shape
+    params: Number
+    macs: Number
+
+    @classmethod
+    def of(cls, row: Row) -> "Facts":
+        return cls(row.name, row.op, row.output, row.params, row.macs)
+
+
+class Change(NamedTuple):
+    """One layer of either spec, with its partner where it has one."""
+
+    kind: Literal["same", "changed", "added", "removed"]
+    a: Facts | None
+    b: Facts | None
+
+
+class TotalChange(NamedTuple):
+    """One total of both specs, and b less a."""
+
+    quantity: str
+    a: Number
+    b: Number
+    difference: Number
+
+
+class Parting(NamedTuple):
+    """A quantity of one layer that the dialects do not agree on; None where there is none."""
+
+    layer: str
+    quantity: str
+    values: tuple[Shape | Number | None, ...]
+
+
+def changes(a: Report, b: Report) -> list[Change]:
+    """The layers of both specs in order, matched by name and then by place and op."""
+    pairs = _match(a.layers, b.layers)
+    partner = dict(pairs)
+    found: list[Change] = []
+    at = 0
+    for i, row in enumerate(a.layers):
+        j = partner.get(i)
+        if j is None:
+            found.append(Change("removed", Facts.of(row), None))
+            continue
+        found += [Change("added", None, Facts.of(r)) for r in b.layers[at:j]]
+        at = j + 1
+        found.append(_pair(Facts.of(row), Facts.of(b.layers[j])))
+    return found + [Change("added", None, Facts.of(row)) for row in b.layers[at:]]
+
+
+def _match(a: Sequence[Row], b: Sequence[Row]) -> list[tuple[int, int]]:
+    # Pairs of places that grow in both: equal names, and between them equal ops in order.
+    blocks = SequenceMatcher(None, [r.name for r in a], [r.name for r in b], autojunk=False)
+    pairs: list[tuple[int, int]] = []
+    i = j = 0
+    for block in blocks.get_matching_blocks():
+        for m in range(i, block.a):
+            n = next((n for n in range(j, block.b) if b[n].op == a[m].op), None)
+            if n is not None:
+                pairs.append((m, n))
+                j = n + 1
+        pairs += [(block.a + n, block.b + n) for n in range(block.size)]
+        i, j = block.a + block.size, block.b + block.size
+    return pairs
+
+
+def _pair(a: Facts, b: Facts) -> Change:
+    same = a[1:] == b[1:]
+    return Change("same" if same else "changed", a, b)
+
+
+def total_changes(a: Totals | None, b: Totals | None) -> list[TotalChange]:
+    """Every total of both, in one order; empty where one spec could not be read."""
+    if a is None or b is None:
+        return []
+    found = []
+    for name in TOTALS:
+        left, right = getattr(a, name), getattr(b, name)
+        found.append(TotalChange(name, left, right, right - left))
+    return found
+
+
+def partings(reports: Sequence[Report]) -> list[Parting]:
+    """Where reports of one spec differ, layer by layer."""
+    names = dict.fromkeys(row.name for report in reports for row in report.layers)
+    tables = [{row.name: Facts.of(row) for row in report.layers} for report in reports]
+    found = []
+    for name in names:
+        facts = [table.get(name) for table in tables]
+        for quantity in ("output", "params", "macs"):
+            values = tuple(None if f is None else getattr(f, quantity) for f in facts)
+            if any(value != values[0] for value in values):
+                found.append(Parting(name, quantity, values))
+    return found
+
+
+def compare(a: Report, b: Report, *, width: int | None = None, color: bool = False) -> str:
+    """Both specs side by side: the layers that differ, then the totals."""
+    paint = Paint(color)
+    width = width or WIDTH
+    found = changes(a, b)
+    names = [clean(r.name or r.source.path) for r in (a, b)]
+    shown = [c for c in found if c.kind != "same"]
+    lines = [paint("bold", f"{names[0]} ({a.dialect.label})  ->  {names[1]} ({b.dialect.label})")]
+    if shown:
+        lines += ["", *_grid(shown).lines(width, paint)]
+    lines += ["", _summary(found)]
+    totals = total_changes(a.totals, b.totals)
+    if totals:
+        lines += ["", *_totals(totals).lines(width, paint)]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(found: Sequence[Change]) -> str:
+    counts = [(sum(c.kind == kind for c in found), kind) for kind in STYLES]
+    parts = [f"{n:,} {kind}" for n, kind in counts if n]
+    return f"{plural(len(found), 'layer')}: " + ", ".join(parts) if found else "no layers"
+
+
+def _grid(shown: Sequence[Change]) -> Grid:
+    columns = (
+        Column("", kind="fixed"),
+        Column("layer", kind="path"),
+        Column("output"),
+        Column("params", right=True),
+        Column("MACs", right=True),
+    )
+    return Grid(columns, [_row(change) for change in shown])
+
+
+def _row(change: Change) -> list[Cell]:
+    sides = [f for f in (change.a, change.b) if f]
+    style = STYLES[change.kind]
+    row = [Cell(SIGNS[change.kind], style)]
+    for texts in (
+        [clean(f.name) for f in sides],
+        [volume(f.output) for f in sides],
+        [count(f.params) for f in sides],
+        [count(f.macs) for f in sides],
+    ):
+        both = list(dict.fromkeys(texts))
+        row.append(Cell(" -> ".join(map(tie, both)), style if len(both) > 1 else ""))
+    return row
+
+
+def _totals(totals: Sequence[TotalChange]) -> Grid:
+    columns = [Column(t, right=t != "total") for t in ("total", "A", "B", "B - A")]
+    rows = []
+    for t in totals:
+        show = memory if t.quantity.endswith("memory") else count
+        style = "" if t.difference == 0 else "warning"
+        change = _signed_memory(t.difference) if show is memory else signed(t.difference)
+        label = LABELS.get(t.quantity, t.quantity)
+        rows.append([Cell(label), Cell(show(t.a)), Cell(show(t.b)), Cell(change, style)])
+    return Grid(columns, rows)
+
+
+def _signed_memory(n: Number) -> str:
+    if not isinstance(n, int) or n == 0:
+        return str(n)
+    return ("+" if n > 0 else "-") + memory(abs(n))
+
+
+def compare_json(a: Report, b: Report) -> dict[str, Any]:
+    """The comparison as plain data (schema cnncalc.diff/1)."""
+    return {
+        "schema": "cnncalc.diff/1",
+        "specs": [_spec(r) for r in (a, b)],
+        "layers": [{"kind": c.kind, "a": _facts(c.a), "b": _facts(c.b)} for c in changes(a, b)],
+        "totals": {
+            t.quantity: {"a": number(t.a), "b": number(t.b), "difference": number(t.difference)}
+            for t in total_changes(a.totals, b.totals)
+        },
+    }
+
+
+def _spec(report: Report) -> dict[str, str]:
+    return {
+        "path": report.source.path,
+        "name": report.name,
+        "dialect": report.dialect.label,
+    }
+
+
+def _facts(f: Facts | None) -> dict[str, Any] | None:
+    if f is None:
+        return None
+    sizes = {"output": dims(f.output), "params": number(f.params), "macs": number(f.macs)}
+    return {"name": f.name, "op": f.op, **sizes}
+
+
+def dialects(reports: Sequence[Report], *, width: int | None = None, color: bool = False) -> str:
+    """One spec under several dialects: what differs, one column a dialect."""
+    paint = Paint(color)
+    width = width or WIDTH
+    labels = [report.dialect.label for report in reports]
+    found = partings(reports)
+    lines = [paint("bold", f"{clean(reports[0].name or reports[0].source.path)}")]
+    if not found:
+        lines += ["", f"no layer differs under {', '.join(labels)}"]
+    else:
+        columns = [Column("layer", kind="path"), Column("", kind="fixed", right=False)]
+        columns += [Column(label, least=10) for label in labels]
+        lines += ["", *Grid(columns, [_parting(p) for p in found]).lines(width, paint)]
+    lines.append("")
+    for label, report in zip(labels, reports, strict=True):
+        lines += hang(_standing(report), width, f"{label}: ", " " * (len(label) + 2))
+    return "\n".join(lines) + "\n"
+
+
+def _parting(p: Parting) -> list[Cell]:
+    texts = [_value(value) for value in p.values]
+    label = LABELS.get(p.quantity, p.quantity)
+    most = max(set(texts), key=texts.count)
+    cells = [Cell(text, "" if text == most else "warning") for text in texts]
+    return [Cell(clean(p.layer)), Cell(label, "dim"), *cells]
+
+
+def _value(value: Shape | Number | None) -> str:
+    if value is None:
+        return NONE
+    return volume(value) if isinstance(value, tuple) else count(value)
+
+
+def _standing(report: Report) -> str:
+    """Totals of one dialect, and its errors."""
+    parts = []
+    if report.totals:
+        parts.append(f"{count(report.totals.trainable)} parameters")
+        parts.append(f"{count(report.totals.macs)} MACs")
+    errors = [d for d in report.diagnostics if d.severity == "error"]
+    if errors:
+        codes = ", ".join(dict.fromkeys(d.code for d in errors))
+        parts.append(f"{plural(len(errors), 'error')} ({codes})")
+    return ", ".join(parts)
+
+
+def dialects_json(reports: Sequence[Report]) -> dict[str, Any]:
+    """The partings as plain data (schema cnncalc.dialects/1)."""
+    return {
+        "schema": "cnncalc.dialects/1",
+        "dialects": [report.dialect.label for report in reports],
+        "layers": [
+            {"name": p.layer, "quantity": p.quantity, "values": [_plain(v) for v in p.values]}
+            for p in partings(reports)
+        ],
+        "totals": [
+            None if r.totals is None
+            else {"params": number(r.totals.params), "macs": number(r.totals.macs)}
+            for r in reports
+        ],
+    }  # fmt: skip
+
+
+def _plain(value: Shape | Number | None) -> Any:
+    if value is None:
+        return None
+    return dims(value) if isinstance(value, tuple) else number(value)

@@ -1,0 +1,98 @@
+"""Diagnostics as SARIF 2.1.0, for code scanning."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+from ..diagnostics import Diagnostic
+from ..rows import Report
+from .words import ordered
+
+SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+FAMILIES = {
+    "E": "The spec cannot be read",
+    "S": "A size does not fit",
+    "A": "An answer is wrong",
+    "B": "A budget is exceeded",
+    "W": "A questionable design",
+    "R": "The run disagrees, or could not be made",
+}
+
+
+def render(reports: Sequence[Report], strict: bool = False) -> str:
+    """One log with one run, whatever the number of specs."""
+    return json.dumps(to_sarif(reports, strict), indent=2) + "\n"
+
+
+def to_sarif(reports: Sequence[Report], strict: bool = False) -> dict[str, Any]:
+    """The log as plain data."""
+    found = [(report, d) for report in reports for d in ordered(report.diagnostics)]
+    codes = sorted({d.code for _, d in found})
+    status = max((report.status(strict) for report in reports), default=0)
+    driver: dict[str, Any] = {"name": "cnncalc", "rules": [_rule(code) for code in codes]}
+    with suppress(PackageNotFoundError):  # a source tree that is not installed
+        driver["version"] = version("cnncalc")
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "invocations": [{"executionSuccessful": status < 2, "exitCode": status}],
+        "results": [_result(report, d, codes.index(d.code)) for report, d in found],
+    }
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _rule(code: str) -> dict[str, Any]:
+    from ..rules.base import ENTRIES
+
+    entry = ENTRIES.get(code)
+    family = FAMILIES.get(code[0], "A finding")
+    rule: dict[str, Any] = {
+        "id": code,
+        "shortDescription": {"text": entry.title if entry else family},
+        "help": {
+            "text": entry.text if entry and entry.text else f"{family}. cnncalc explain {code}"
+        },
+    }
+    if entry:
+        rule["defaultConfiguration"] = {"level": entry.severity}
+    return rule
+
+
+def _result(report: Report, d: Diagnostic, index: int) -> dict[str, Any]:
+    text = "\n".join([d.message, *(f"help: {line}" for line in d.help)])
+    location: dict[str, Any] = {
+        "physicalLocation": {"artifactLocation": {"uri": uri(report.source.path)}}
+    }
+    if d.span:
+        location["physicalLocation"]["region"] = {
+            "startLine": d.span.line,
+            "startColumn": d.span.column,
+            "endColumn": d.span.column + d.span.length,
+        }
+    if d.layer:
+        location["logicalLocations"] = [{"name": d.layer, "kind": "layer"}]
+    return {
+        "ruleId": d.code,
+        "ruleIndex": index,
+        "level": d.severity,
+        "message": {"text": text},
+        "locations": [location],
+    }
+
+
+def uri(path: str) -> str:
+    """A file's path as a URI reference.
+
+    >>> uri("specs/my net.yaml"), uri("<stdin>")
+    ('specs/my%20net.yaml', 'stdin')
+    """
+    if path.startswith("<"):
+        return quote(path.strip("<>"), safe="")
+    pure = PurePath(path)
+    return pure.as_uri() if pure.is_absolute() else quote(pure.as_posix(), safe="/")
