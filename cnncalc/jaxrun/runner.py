@@ -1,0 +1,195 @@
+"""`run`: the whole second opinion on a report, from the device to the verdict."""
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import Any, Literal, NamedTuple
+
+from ..diagnostics import Diagnostic, Problem
+from ..rows import Report, Row, RunReport, RunRow
+from . import memory
+from .allsizes import AllSizes, prove
+from .devices import Device, open_device, quiet
+from .forward import Outcome, Progress, Setting, forward
+from .probe import unread
+from .sizes import Env, Net, Sizes, at
+
+DRAWN = 3
+Status = Literal["agrees", "disagrees", "skipped", "failed"]
+
+
+class RunOptions(NamedTuple):
+    """How to run: where, how many items at once, from which seed, and whether for real."""
+
+    device: str | None = None
+    batch: int = 1
+    seed: int = 0
+    only_shapes: bool = False
+
+
+def run(report: Report, options: RunOptions, progress: Progress | None = None) -> Report:
+    """`report` with what running the network on JAX showed: rows, verdict, R diagnostics.
+
+    `progress` is called with the number of layers done, their total, and the next one's name.
+    """
+    if not report.layers or report.totals is None:
+        return report._replace(run=RunReport("skipped", detail="there is nothing to run"))
+    platform = None
+    try:
+        with quiet():
+            device = open_device(options.device)
+            platform = device
+            return _Run(report, options, device, progress).run()
+    except Problem as problem:
+        return _failed(report, problem.diagnostic, platform)
+
+
+def _failed(report: Report, why: Diagnostic, device: Device | None) -> Report:
+    platform, count = (device.platform, device.total) if device else (None, 0)
+    return report._replace(
+        run=RunReport("failed", platform, count, detail=why.message),
+        diagnostics=(*report.diagnostics, why),
+    )
+
+
+class _Run:
+    def __init__(
+        self, report: Report, options: RunOptions, device: Device, progress: Progress | None
+    ) -> None:
+        import numpy as np
+
+        self.report, self.options, self.device = report, options, device
+        self.misfits = frozenset(filter(None, map(_misfit, report.diagnostics)))
+        self.random = np.random.default_rng([options.seed, 1])
+        self.progress, self.done, self.total = progress, 0, len(report.layers)
+
+    def run(self) -> Report:
+        sizes = self._sizes()
+        nets = [at(self.report, env) for env in sizes]
+        symbolic = bool(self.report.symbols)
+        self.total *= len(nets) + symbolic
+        self._require(nets)
+        with self._placed():
+            outcomes = self._outcomes(nets)
+            proof = prove(self.report, self.misfits, self.random, self._tick) if symbolic else None
+            notes = unread(nets[0], self._shown())
+        found = _merged(outcomes, sizes if symbolic else [])
+        found += proof.diagnostics if proof else ()
+        return self._result(outcomes, found, notes, proof, sizes)
+
+    def _placed(self) -> Any:
+        import jax
+
+        return nullcontext() if self.options.only_shapes else jax.default_device(self.device.handle)
+
+    def _sizes(self) -> list[dict[str, int]]:
+        if not self.report.symbols:
+            return [{}]
+        drawn = Sizes(self.report, self.misfits).draw(DRAWN, self.random)
+        if not drawn:
+            names = ", ".join(self.report.symbols)
+            text = f"no sizes for {names} were found at which every layer works"
+            raise Problem("R010", text, help=["widen their domains under `assume:`"])
+        return drawn
+
+    def _require(self, nets: Iterable[Net]) -> None:
+        if not self.options.only_shapes:
+            needed = max(memory.needed_bytes(net, self.options.batch) for net in nets)
+            memory.require(needed, self.device, self.options.batch)
+
+    def _outcomes(self, nets: Iterable[Net]) -> list[Outcome]:
+        device = None if self.options.only_shapes else self.device
+        setting = Setting(device, self.options.batch, self.options.seed, self.misfits, {}, {})
+        return [forward(net, setting, self._tick) for net in nets]
+
+    def _tick(self, name: str) -> None:
+        if self.progress is not None:
+            self.progress(min(self.done, self.total), self.total, name)
+        self.done += 1
+
+    def _shown(self) -> frozenset[str]:
+        codes = {"S001"}
+        return frozenset(d.layer for d in self.report.diagnostics if d.layer and d.code in codes
+                         and d.severity != "note") | self.misfits  # fmt: skip
+
+    # --- the verdict -------------------------------------------------------------
+
+    def _result(
+        self, outcomes: list[Outcome], found: list[Diagnostic], notes: list[Diagnostic],
+        proof: AllSizes | None, sizes: list[dict[str, int]],
+    ) -> Report:  # fmt: skip
+        wrong = {d.layer for d in found if d.severity == "error"}
+        rows = []
+        for i, row in enumerate(self.report.layers):
+            seen = [outcome.rows[i] for outcome in outcomes]
+            rows.append(row._replace(run=_joined(row, seen, proof, wrong)))
+        complete = all(r.run is not None and r.run.output is not None for r in rows)
+        errors = [d for d in found if d.severity == "error"]
+        detail = self._detail(rows, errors, complete, proof, sizes)
+        status: Status = "disagrees" if errors else "agrees" if complete else "failed"
+        summary = RunReport(
+            status, self.device.platform, self.device.total, detail=detail,
+            all_sizes=proof.verdict if proof else "skipped",
+        )  # fmt: skip
+        diagnostics = (*self.report.diagnostics, *found, *notes)
+        return self.report._replace(layers=tuple(rows), run=summary, diagnostics=diagnostics)
+
+    def _detail(
+        self, rows: list[Row], errors: list[Diagnostic], complete: bool,
+        proof: AllSizes | None, sizes: list[dict[str, int]],
+    ) -> str:  # fmt: skip
+        ran = [row.run for row in rows if row.run is not None and row.run.output is not None]
+        params = sum(r.params for r in ran)
+        verb = "traced" if self.options.only_shapes else "ran"
+        of = "" if complete else f" of {len(rows)}"
+        text = f"{verb} {len(ran)}{of} layer{'s' if len(rows) > 1 else ''}, {params:,} parameters"
+        text += " without allocating" if self.options.only_shapes else f" on {self.device.platform}"
+        if sizes[0]:
+            text += " at " + "; ".join(_sizes_text(env) for env in sizes)
+        text += ": " + _judgement(rows, errors, complete)
+        return text + (f"; {proof.detail}" if proof else "")
+
+
+def _misfit(d: Diagnostic) -> str | None:
+    """The layer of a size diagnostic that says the layer does not work."""
+    known = d.severity == "error" or d.message.endswith("(as expected)")
+    return d.layer if d.code.startswith("S") and known else None
+
+
+def _judgement(rows: list[Row], errors: list[Diagnostic], complete: bool) -> str:
+    if errors:
+        names = list(dict.fromkeys(d.layer or "" for d in errors))
+        more = ", ..." if len(names) > 3 else ""
+        return f"{len(errors)} disagreement{'s' * (len(errors) > 1)} ({', '.join(names[:3])}{more})"
+    if complete:
+        return "every shape, weight and count agrees"
+    stopped = next(row.run.detail for row in rows if row.run is not None and row.run.output is None)
+    return f"what ran agrees; {stopped}"
+
+
+def _sizes_text(env: Env) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in env.items())
+
+
+def _joined(
+    row: Row, seen: list[RunRow], proof: AllSizes | None, wrong: set[str | None]
+) -> RunRow:
+    """One layer over all the sizes it was run at: the first size's shapes."""
+    first = seen[0]
+    agrees = all(r.agrees for r in seen) and row.name not in wrong
+    detail = next((r.detail for r in seen if r.detail), "")
+    if proof is not None and not detail:
+        known = proof.layers[row.name]
+        words = {"proved": "proved for all sizes", "checked": f"checked at {known.points} sizes"}
+        detail = words.get(known.verdict, known.counterexample)
+    return first._replace(agrees=agrees, finite=all(r.finite for r in seen), detail=detail)
+
+
+def _merged(outcomes: list[Outcome], sizes: list[dict[str, int]]) -> list[Diagnostic]:
+    """Diagnostics of all passes, each layer's first of a code, with the sizes it arose at."""
+    found: dict[tuple[str, str | None, str], Diagnostic] = {}
+    for i, outcome in enumerate(outcomes):
+        at_ = f" (at {_sizes_text(sizes[i])})" if sizes else ""
+        for d in outcome.diagnostics:
+            key = (d.code, d.layer, "" if sizes else d.message)
+            found.setdefault(key, d._replace(message=d.message + at_))
+    return list(found.values())
