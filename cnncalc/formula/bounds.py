@@ -18,7 +18,6 @@ from .core import (
     Number,
     Rational,
     Symbol,
-    Terms,
     add,
     atoms,
     build,
@@ -29,6 +28,10 @@ from .core import (
     terms_of,
     tidy,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 INF = float("inf")
 MAX_EXTREMES = 64
@@ -137,24 +140,31 @@ def minimum(*xs: Number) -> Number:
 def _extreme(kind: type[Max], xs: tuple[Number, ...]) -> Number:
     if not xs:
         raise ValueError("the largest or smallest of nothing")
-    flat: list[Number] = []
-    for x in xs:
-        flat.extend(x.args if type(x) is kind else (x,))
-    if not any(isinstance(x, Expr) for x in flat):
-        numbers = [x for x in flat if not isinstance(x, Expr)]
+    numbers = [x for x in xs if not isinstance(x, Expr)]
+    if len(numbers) == len(xs):
         return tidy(max(numbers) if kind is Max else min(numbers))
-    kept: list[Number] = []
-    for x in dict.fromkeys(flat):
-        if any(_reaches(kind, other, x) for other in kept):
-            continue
-        kept = [other for other in kept if not _reaches(kind, x, other)] + [x]
-        if len(kept) > MAX_EXTREMES:
-            raise FormulaLimit(f"more than {MAX_EXTREMES} values of unknown order")
+    kept = _undominated(kind, xs)
+    if any(type(x) is kind for x in kept):
+        flat = [
+            y for x in kept for y in (x.args if isinstance(x, Max) and type(x) is kind else (x,))
+        ]
+        kept = _undominated(kind, flat)
     if len(kept) == 1:
         return kept[0]
     from .text import sort_key
 
     return kind(*sorted(kept, key=sort_key))
+
+
+def _undominated(kind: type[Max], xs: Iterable[Number]) -> list[Number]:
+    kept: list[Number] = []
+    for x in dict.fromkeys(xs):
+        if any(_reaches(kind, other, x) for other in kept):
+            continue
+        kept = [other for other in kept if not _reaches(kind, x, other)] + [x]
+        if len(kept) > MAX_EXTREMES:
+            raise FormulaLimit(f"more than {MAX_EXTREMES} values of unknown order")
+    return kept
 
 
 def _reaches(kind: type[Max], a: Number, b: Number) -> bool:
@@ -192,7 +202,7 @@ def _from_ends(x: Number, top: bool) -> Number:
     ends: dict[Atom, Number] = {}
     for i, atom in enumerate(sorted(atoms(x), key=lambda a: a.key)):
         low, high = limits(atom)
-        span = None if INF in (-low, high) else floor_of(_plus(high, -low))
+        span = _ceil(_plus(high, _times(-1, low)))
         distance = Symbol(f"{i}", min=0, max=span)
         if not isinstance(high, float) and (top or isinstance(low, float)):
             ends[atom] = add(high, scale(distance, -1))
@@ -317,8 +327,9 @@ def _plus(x: Bound, y: Bound) -> Bound:
     return y if isinstance(y, float) else x + y
 
 
+def _ceil(x: Bound) -> int | None:
+    return None if isinstance(x, float) else ceil_of(x)
+
+
 def _floor(x: Bound) -> Bound:
     return x if isinstance(x, float) else floor_of(x)
-
-
-__all__ = ["Terms", "at_least", "compare", "limits", "lower_bound", "maximum", "minimum"]

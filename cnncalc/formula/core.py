@@ -486,10 +486,17 @@ def divide(a: Number, b: Number) -> Number:
     quotient = exact_quotient(terms_of(a), b.terms)
     if quotient is not None:
         return build(quotient)
-    unit = _unit(b.terms)
-    base = scale(b, 1 / unit)
+    unit, shared = _unit(b.terms), _shared(b.terms)
+    base = scale(multiply(b, power(shared, -1)), 1 / unit)
     assert isinstance(base, Expr)
-    return multiply(scale(a, 1 / unit), Inverse(base))
+    return multiply(scale(divide(a, shared), 1 / unit), Inverse(base))
+
+
+def _shared(terms: Terms) -> Number:
+    # The largest monomial in all terms.
+    rows = [dict(mono) for mono in terms]
+    factors = {x for row in rows for x in row if type(x) is not Inverse}
+    return build({make_mono({x: min(row.get(x, 0) for row in rows) for x in factors}): 1})
 
 
 def _invert(b: Expr) -> Number:

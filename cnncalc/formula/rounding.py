@@ -45,7 +45,7 @@ def floor(x: Number) -> Number:
     >>> from cnncalc.formula import Symbol
     >>> H = Symbol("H")
     >>> floor(Fraction(7, 2)), floor((floor((H - 11) / 4) + 1 - 3) / 2) + 1
-    (3, floor((H - 11)/8))
+    (3, floor((H - 19)/8) + 1)
     """
     return _round(x, up=False)
 
@@ -221,7 +221,15 @@ def _round_mixed(rest: Terms, const: Rational, up: bool) -> Number:
         if len(mono) == 1 and mono[0][1] == 1 and isinstance(mono[0][0], Max):
             return _round_extreme(mono[0][0], c, const, up)
     num, den = _together({**rest, (): const} if const else rest)
-    return _round_ratio(num, den, up)
+    return _round_ratio(num, den, up) if isinstance(den, Expr) else _opaque(num, int(den), up)
+
+
+def _opaque(num: Number, den: int, up: bool) -> Number:
+    # A floor of something that is not known to be whole: only whole numbers leave it.
+    if up:
+        return scale(_opaque(scale(num, -1), den, up=False), -1)
+    shift, extra = divmod(int(terms_of(num).get((), 0)), den)
+    return _settle(Floor(build({**terms_of(num), (): extra}), den, shift))
 
 
 def _round_extreme(atom: Max, c: Rational, const: Rational, up: bool) -> Number:
