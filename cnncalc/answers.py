@@ -255,8 +255,8 @@ class Judge:
             top = upper_bound(used)
             most = f"at most {top}" if top is not None else "without an upper bound"
             message = f"{key.text} depends on the symbols ({most}): the budget of {text} is open"
-            self.found.add("B001", message, node.span, ["bound the symbols in assume, or --set them"],
-                           severity="warning")  # fmt: skip
+            help_ = ["bound the symbols in assume, or --set them"]
+            self.found.add("B001", message, node.span, help_, severity="warning")
 
 
 def matches(node: Node, correct: Any, scope: Scope, volume: bool) -> tuple[bool, str]:
@@ -317,4 +317,4 @@ def _plain(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-__all__ = ["BYTES", "Judge", "QUANTITIES", "matches", "same", "show"]
+__all__ = ["BYTES", "QUANTITIES", "Judge", "matches", "same", "show"]

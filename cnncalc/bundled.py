@@ -57,7 +57,9 @@ def read(path: str) -> Source:
         bundled = find(path)
         if bundled is not None:
             return read(os.path.relpath(bundled) if _near(bundled) else bundled)
-        raise Problem("E002", f"there is no file '{shorten(path, 200)}'", None, _help(path)) from None
+        raise Problem(
+            "E002", f"there is no file '{shorten(path, 200)}'", None, _help(path)
+        ) from None
     except IsADirectoryError:
         bundled = find(path)
         if bundled is not None:
@@ -90,3 +92,12 @@ def _decode(data: bytes, path: str) -> str:
         line = data[: error.start].count(b"\n") + 1
         message = f"'{shorten(path, 200)}' is not UTF-8 text (line {line})"
         raise Problem("E002", message, None, ["save the file as UTF-8"]) from None
+
+
+def title(name: str) -> str:
+    """What a bundled spec calls itself."""
+    with open(os.path.join(folder(), name + ".yaml"), encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("name:"):
+                return line[5:].strip().strip("'\"")
+    return name

@@ -14,7 +14,7 @@ Progress = Callable[[int, int, str], None]
 
 
 def check(
-    spec: "str | os.PathLike[str] | Network",
+    spec: "str | os.PathLike[str] | Source | Network",
     *,
     run: bool = True,
     only_shapes: bool = False,
@@ -50,7 +50,7 @@ def check(
 
 
 def _derived(
-    spec: "str | os.PathLike[str] | Network", sets: Mapping[str, Any], dialect: str | None
+    spec: "str | os.PathLike[str] | Source | Network", sets: Mapping[str, Any], dialect: str | None
 ) -> Report:
     if isinstance(spec, Network):
         return spec.derive()
@@ -58,7 +58,8 @@ def _derived(
         override = dialect_of(dialect) if dialect else None
         source = open_source(spec)
     except Problem as problem:
-        return unread(Source("", os.fspath(spec)), [problem.diagnostic])
+        source = spec if isinstance(spec, Source) else Source("", os.fspath(spec))
+        return unread(source, [problem.diagnostic])
     network = read_network(source, {k: str(v) for k, v in sets.items()}, override)
     return network if isinstance(network, Report) else network.derive()
 

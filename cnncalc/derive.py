@@ -9,7 +9,8 @@ from .formula import Number, maximum, product
 from .graph import Graph, Vertex
 from .layers.base import Layer, Reach, Shape
 from .rows import Row, Totals
-from .rules.sizes import Finding, judge
+from .rules.base import Finding
+from .rules.sizes import judge
 
 
 class Derivation(NamedTuple):

@@ -100,9 +100,7 @@ DIALECTS = {
             include_pad=True,
             truncates=True,
         ),
-        Dialect(
-            "torch", same_strides=False, uneven_same=True, half_pad="half", include_pad=True
-        ),
+        Dialect("torch", same_strides=False, uneven_same=True, half_pad="half", include_pad=True),
         Dialect("keras", tf_same=True, asymmetric=True, uneven_same=True, lrn_divides=False),
         Dialect("jax", tf_same=True, asymmetric=True, uneven_same=True, lrn_divides=False),
         Dialect("onnx", tf_same=True, asymmetric=True, uneven_same=True, truncates=True),
@@ -195,9 +193,7 @@ def _split(total: Number, upper: bool) -> Ends:
     return (small, total - small) if upper else (total - small, small)
 
 
-def _ends(
-    d: Dialect, pad: Any, n: Number, K: Number, s: Number
-) -> tuple[Ends, Flaw]:
+def _ends(d: Dialect, pad: Any, n: Number, K: Number, s: Number) -> tuple[Ends, Flaw]:
     if pad == "valid":
         return (0, 0), None
     if isinstance(pad, str):
@@ -238,6 +234,7 @@ def pool_window(
     K = extent(k, dil)
     (before, after), flaw = _ends(d, pad, n, K, s)
     padded = compare(before, 0) != 0 or compare(after, 0) != 0
+    rule: Rule
     if isinstance(pad, str) and pad != "valid" and d.tf_same:
         rule = same_rule
     elif rounding == "floor":

@@ -400,8 +400,7 @@ def _crosses(outer: str, span: Span, known: Collection[str], star: bool) -> list
         if len(match[0]) > 1 and match[0] not in known:
             before, after = _neighbours(outer, span, match)
             opens = before == "\0" or (before.isalnum() and match[0][1].isdigit())
-            closes = after == "\0" or match[0][-2].isdigit()
-            pieces = _segment(match[0], known, opens, closes)
+            pieces = _segment(match[0], known, opens, after == "\0")
             if pieces is not None and _convincing(pieces, known, alone):
                 cuts += _joints(pieces, match.start())
     return sorted(cuts)
@@ -434,9 +433,8 @@ def _segment(
     for end in ends:
         for start in sorted(best):
             piece = word[start:end]
-            cost = _piece_cost(
-                piece, names, start == 0 and open_start, end == len(word) and open_end
-            )
+            gap = word[0].isdigit() or (open_start if start == 0 else open_end and end == len(word))
+            cost = _piece_cost(piece, names, gap)
             if start > end or cost is None:
                 continue
             total = best[start][0] + cost
@@ -447,11 +445,12 @@ def _segment(
     return found[1] if found and len(found[1]) > 1 else None
 
 
-def _piece_cost(piece: str, names: Collection[str], may_open: bool, may_close: bool) -> int | None:
+def _piece_cost(piece: str, names: Collection[str], gap: bool) -> int | None:
+    # A word that starts with a digit is no name, so even an empty piece is a missing size.
     if piece in names or _NUMBER.fullmatch(piece):
         return 0
     if not piece:
-        return 0 if may_open or may_close else None
+        return 0 if gap else None
     plain = _NAME.fullmatch(piece) and not set(piece) & {"x", "X"}
     return 1 if plain else None
 

@@ -6,7 +6,7 @@ Vertices stand in topological order by construction: a layer may read only earli
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from . import expr
+from . import expr, items
 from .diagnostics import Collector, Problem, Span
 from .dialects import Dialect, dialect
 from .layers import REGISTRY
@@ -18,8 +18,6 @@ from .spec import MAX_NAME, Block, Spec
 
 MAX_LAYERS = 20_000
 MAX_STEPS = 200_000
-ITEM_KEYS = ("name", "from", "expect", "dialect", "share")
-JOINS = ("concat", "add", "multiply", "matmul")
 
 
 class Vertex(NamedTuple):
@@ -122,8 +120,8 @@ class _Unroller:
         names.local.setdefault("input", first)
         place = Place(names, self.spec.scope, self.spec.dialect)
         try:
-            last = self.items(self.spec.layers.items, place, (first,))
-        except _TooLarge as stop:
+            last = self.sequence(self.spec.layers.items, place, (first,))
+        except TooLargeError as stop:
             self.report(Problem("E013", str(stop), stop.span))
             last = (self.vertices[-1].name,) if self.vertices else (first,)
         outputs = tuple(self.output(node, names) for node in self.spec.outputs)
@@ -143,16 +141,18 @@ class _Unroller:
             self.report(problem)
             return ""
 
-    def items(self, items: list[Node], place: Place, current: tuple[str, ...]) -> tuple[str, ...]:
+    def sequence(
+        self, entries: list[Node], place: Place, current: tuple[str, ...]
+    ) -> tuple[str, ...]:
         """Unrolls a list of items; returns the names of the last one's output."""
-        for item in items:
+        for item in entries:
             name = item.get("name") if item.kind == "map" else None
             if name is not None:
                 place.names.later.add(name.text)
-        for item in items:
+        for item in entries:
             self.steps += 1
             if self.steps > MAX_STEPS or len(self.vertices) > MAX_LAYERS:
-                raise _TooLarge(f"more than {MAX_LAYERS:,} layers after unrolling", item.span)
+                raise TooLargeError(f"more than {MAX_LAYERS:,} layers after unrolling", item.span)
             try:
                 current = (self.item(item, place, current),)
             except Problem as problem:
@@ -176,8 +176,8 @@ class _Unroller:
     # --- one item ----------------------------------------------------------------
 
     def item(self, item: Node, place: Place, current: tuple[str, ...]) -> str:
-        op, op_key, value = self.split(item)
-        keys = {k.text: v for k, v in item.pairs if k.text in ITEM_KEYS}
+        op, op_key, value = items.split(item, self.spec.blocks, self.report)
+        keys = {k.text: v for k, v in item.pairs if k.text in items.ITEM_KEYS}
         if "dialect" in keys:
             own = dialect(keys["dialect"].text, keys["dialect"].span)
             place = place._replace(dialect=own)
@@ -186,64 +186,12 @@ class _Unroller:
         short, name = self.name(op, keys.get("name"), place.names)
         place.names.local[short] = name
         try:
-            if op == "repeat":
-                return self.group(name, short, keys, place, op_key,
-                                  lambda p: self.repeat(value, p, current, op_key))  # fmt: skip
-            if op in self.spec.blocks:
-                block = self.spec.blocks[op]
-                return self.group(name, short, keys, place, op_key,
-                                  lambda p: self.block(block, value, p, place, current, op_key))  # fmt: skip
+            if op == items.REPEAT or op in self.spec.blocks:
+                return self.group(name, op, op_key, value, keys, place, current)
             return self.layer(op, op_key, value, name, keys, place, current)
         except Problem:
             place.names.local[short] = name
             raise
-
-    def split(self, item: Node) -> tuple[str, Node, Node]:
-        """The op of an item, where it is written, and its value."""
-        if item.kind == "text":
-            self.known_op(item)
-            return item.text, item, Node("none", item.span)
-        if item.kind != "map":
-            message = f"a layer is an op or a mapping with one, got {item.describe()}"
-            raise Problem("E015", message, item.span, ["for example `- conv: {filters: 8, kernel: 3}`"])
-        others = [(k, v) for k, v in item.pairs if k.text not in ITEM_KEYS]
-        ops = [(k, v) for k, v in others if self.is_op(k.text)]
-        if len(ops) > 1:
-            names = " and ".join(f"'{k.text}'" for k, _ in ops)
-            raise Problem("E015", f"an item has one op, this has {names}", ops[1][0].span,
-                          ["begin the second one on a line of its own with a dash"])  # fmt: skip
-        if not others:
-            raise Problem("E015", "this item has no op", item.span, [self.op_hint()])
-        if not ops:
-            self.known_op(others[0][0])
-        for key, _ in others:
-            if key is not ops[0][0]:
-                self.report(self.stray(key, ops[0][0].text))
-        return ops[0][0].text, ops[0][0], ops[0][1]
-
-    def stray(self, key: Node, op: str) -> Problem:
-        fields = REGISTRY[op].fields if op in REGISTRY else {}
-        near = expr.nearest(key.text, ITEM_KEYS)
-        if key.text in fields:
-            help_ = [f"put it inside the op: - {op}: {{{key.text}: ...}}"]
-        elif near:
-            help_ = [f"did you mean '{near}'?"]
-        else:
-            help_ = ["beside its op an item has: " + ", ".join(ITEM_KEYS)]
-        return Problem("E004", f"an item has no key '{shorten(key.text)}'", key.span, help_)
-
-    def is_op(self, name: str) -> bool:
-        return name in REGISTRY or name in self.spec.blocks or name == "repeat"
-
-    def known_op(self, key: Node) -> None:
-        if self.is_op(key.text):
-            return
-        near = expr.nearest(key.text, [*REGISTRY, *self.spec.blocks, "repeat"])
-        help_ = [f"did you mean '{near}'?"] if near else [self.op_hint()]
-        raise Problem("E003", f"unknown op '{shorten(key.text)}'", key.span, help_)
-
-    def op_hint(self) -> str:
-        return "ops: " + ", ".join([*REGISTRY, "repeat", *self.spec.blocks])
 
     def name(self, op: str, node: Node | None, names: Names) -> tuple[str, str]:
         """Short and full name: as given, or the op and its number in this list."""
@@ -256,19 +204,23 @@ class _Unroller:
         else:
             short = node.text.strip()
             if node.kind != "text" or not short or len(short) > MAX_NAME or not short.isprintable():
-                raise Problem("E006", f"a name must be a short text, got {node.describe()}", node.span)
+                raise Problem(
+                    "E006", f"a name must be a short text, got {node.describe()}", node.span
+                )
             if names.prefix + short in self.taken or short == "input":
                 help_ = ["give each layer a name of its own"]
-                raise Problem("E009", f"the name '{shorten(short)}' is used twice", node.span, help_)
+                raise Problem(
+                    "E009", f"the name '{shorten(short)}' is used twice", node.span, help_
+                )
         full = names.prefix + short
         self.taken[full] = full
         return short, full
 
     def sources(self, node: Node, names: Names) -> tuple[str, ...]:
-        items = node.items if node.kind == "list" else [node]
-        if not items:
+        sources = node.items if node.kind == "list" else [node]
+        if not sources:
             raise Problem("E006", "from needs at least one name", node.span)
-        return tuple(self.lookup(item, names) for item in items)
+        return tuple(self.lookup(item, names) for item in sources)
 
     def lookup(self, node: Node, names: Names) -> str:
         """The vertex or input that a name stands for; raises `Problem` E008 or E010."""
@@ -310,13 +262,17 @@ class _Unroller:
     # --- blocks and repeats --------------------------------------------------------
 
     def group(
-        self, name: str, short: str, keys: Mapping[str, Node], place: Place, op_key: Node, body: Any
-    ) -> str:
+        self, name: str, op: str, op_key: Node, value: Node, keys: Mapping[str, Node],
+        place: Place, current: tuple[str, ...],
+    ) -> str:  # fmt: skip
         if "share" in keys:
             raise Problem("E004", "share works on single layers", keys["share"].span)
         first = len(self.vertices)
         inner = place._replace(names=Names(name + "/", place.names))
-        output: str = body(inner)[0]
+        if op == items.REPEAT:
+            output = self.repeat(value, inner, current, op_key)[0]
+        else:
+            output = self.block(self.spec.blocks[op], value, inner, place, current, op_key)[0]
         group = Group(name, first, len(self.vertices), output, keys.get("expect"), place.scope,
                       op_key.span)  # fmt: skip
         self.groups.append(group)
@@ -343,7 +299,7 @@ class _Unroller:
             raise Problem("E013", message, times_node.span)
         for i in range(1, times + 1):
             names = Names(f"{place.names.prefix}{i}/", place.names)
-            current = self.items(layers.items, place._replace(names=names), current)
+            current = self.sequence(layers.items, place._replace(names=names), current)
         return current
 
     def block(
@@ -354,40 +310,14 @@ class _Unroller:
             chain = " -> ".join([*place.open, block.name])
             raise Problem("E010", f"block '{block.name}' uses itself: {chain}", op_key.span)
         self.single(current, block.name, op_key)
-        scope = Scope(self.arguments(block, value, outer.scope, op_key), self.spec.scope)
+        values = items.arguments(block, value, outer.scope, self.spec.scope, op_key)
+        scope = Scope(values, self.spec.scope)
         inner = place._replace(scope=scope, open=(*place.open, block.name))
-        return self.items(block.layers.items, inner, current)
+        return self.sequence(block.layers.items, inner, current)
 
     def single(self, current: tuple[str, ...], op: str, op_key: Node) -> None:
         if len(current) != 1:
             raise Problem("E018", f"{op} takes one input, from names {len(current)}", op_key.span)
-
-    def arguments(self, block: Block, value: Node, scope: Scope, op_key: Node) -> dict[str, Any]:
-        names = [name for name, _ in block.args]
-        usage = f"{block.name}: [{', '.join(names)}]" if names else block.name
-        given: dict[str, Node] = {}
-        if value.kind == "map":
-            given = {key.text: item for key, item in value.pairs}
-            for key, _ in value.pairs:
-                if key.text not in names:
-                    near = expr.nearest(key.text, names)
-                    help_ = [f"did you mean '{near}'?" if near else f"use it as - {usage}"]
-                    message = f"block '{block.name}' has no argument '{shorten(key.text)}'"
-                    raise Problem("E016", message, key.span, help_)
-        elif value.kind != "none":
-            items = value.items if value.kind == "list" else [value]
-            if len(items) > len(names):
-                message = f"block '{block.name}' takes {len(names)} values, got {len(items)}"
-                raise Problem("E016", message, value.span, [f"use it as - {usage}"])
-            given = dict(zip(names, items, strict=False))
-        found: dict[str, Any] = {}
-        for name, default in block.args:
-            node = given.get(name, default)
-            if node is None:
-                message = f"block '{block.name}' needs a value for '{name}'"
-                raise Problem("E016", message, op_key.span, [f"use it as - {usage}"])
-            found[name] = argument(node, scope if name in given else self.spec.scope)
-        return found
 
     # --- layers ----------------------------------------------------------------------
 
@@ -396,13 +326,13 @@ class _Unroller:
         place: Place, current: tuple[str, ...],
     ) -> str:  # fmt: skip
         cls = REGISTRY[op]
-        branches = self.branches_of(op, value)
+        branches = items.branches(op, value)
         if branches is not None:
             current = self.branches(branches, name, place, current, op_key)
-            value = _without(value, "branches")
+            value = items.without_branches(value)
         if not cls.inputs_min <= len(current) <= cls.inputs_max:
             raise self.wrong_inputs(op, cls, len(current), op_key)
-        values, spans = self.fields(cls, op_key, value, place.scope)
+        values, spans = items.fields(cls, op_key, value, place.scope, self.report)
         share = self.shared(keys.get("share"), op, place.names)
         self.ops[name] = op
         self.vertices.append(
@@ -413,10 +343,12 @@ class _Unroller:
 
     def wrong_inputs(self, op: str, cls: type[Layer], count: int, op_key: Node) -> Problem:
         if cls.inputs_max == 1:
-            return Problem("E018", f"{op} takes one input, from names {count}", op_key.span,
-                           ["join them first: - concat, - add or - multiply with from"])  # fmt: skip
-        help_ = [f"- {op}: [[...layers], [...layers]]", f"- {op}\n  from: [A, B]"]
-        return Problem("E018", f"{op} joins several inputs, this has {count}", op_key.span, help_[:1])
+            message = f"{op} takes one input, from names {count}"
+            help_ = "join them first: - concat, - add or - multiply with from"
+        else:
+            message = f"{op} joins several inputs, this has {count}"
+            help_ = f"- {op}: [[...layers], [...layers]], or from: [A, B]"
+        return Problem("E018", message, op_key.span, [help_])
 
     def shared(self, node: Node | None, op: str, names: Names) -> str | None:
         if node is None:
@@ -427,120 +359,21 @@ class _Unroller:
             raise Problem("E008", message, node.span)
         return found
 
-    @staticmethod
-    def branches_of(op: str, value: Node) -> list[Node] | None:
-        if op not in JOINS:
-            return None
-        if value.kind == "list":
-            return value.items
-        found = value.get("branches")
-        if found is None:
-            return None
-        return found.items if found.kind == "list" else [found]
-
     def branches(
         self, branches: list[Node], name: str, place: Place, current: tuple[str, ...], op_key: Node
     ) -> tuple[str, ...]:
         self.single(current, f"a join with branches ({name})", op_key)
         ends: list[str] = []
         for i, branch in enumerate(branches, 1):
-            items = branch.items if branch.kind == "list" else [branch]
+            inside = branch.items if branch.kind == "list" else [branch]
             if branch.kind == "none":
-                items = []
+                inside = []
             names = Names(f"{name}/{i}/", place.names)
-            ends.extend(self.items(items, place._replace(names=names), current))
+            ends.extend(self.sequence(inside, place._replace(names=names), current))
         return tuple(ends)
 
-    def fields(
-        self, cls: type[Layer], op_key: Node, value: Node, scope: Scope
-    ) -> tuple[dict[str, Any], dict[str, Span | None]]:
-        """Values of the fields and where each is written; all problems are collected."""
-        value = scope.resolve(value)
-        values: dict[str, Any] = {}
-        spans: dict[str, Span | None] = {}
-        bad = False
-        for name, node, key in self.given(cls, op_key, value):
-            field = cls.fields.get(name)
-            if field is None:
-                self.report(self.unknown_field(cls, key))
-                continue
-            spans[name] = node.span
-            try:
-                values[name] = field.read(scope.resolve(node), scope)
-            except Problem as problem:
-                d = problem.diagnostic
-                self.report(Problem(d.code, f"{cls.op}: {d.message}", d.span or node.span, d.help))
-                bad = True
-        missing = [n for n, f in cls.fields.items() if f.required and n not in spans]
-        if missing:
-            text = " and ".join(missing)
-            help_ = [f"- {cls.op}: {{{', '.join(f'{n}: ...' for n in missing)}}}"]
-            raise Problem("E005", f"{cls.op} needs {text}", op_key.span, help_)
-        if bad:
-            raise _Reported()
-        return values, spans
 
-    def given(self, cls: type[Layer], op_key: Node, value: Node) -> list[tuple[str, Node, Node]]:
-        if value.kind == "map":
-            return [(k.text, v, k) for k, v in value.pairs]
-        if value.kind == "none":
-            return []
-        first = next(iter(cls.fields), None)
-        if first is None:
-            message = f"{cls.op} has no fields, got {value.describe()}"
-            raise Problem("E006", message, value.span, [f"write it as - {cls.op}"])
-        return [(first, value, op_key)]
-
-    def unknown_field(self, cls: type[Layer], key: Node) -> Problem:
-        near = expr.nearest(key.text, [*cls.fields, *ITEM_KEYS])
-        help_ = [f"did you mean '{near}'?"] if near else []
-        if key.text in ITEM_KEYS:
-            help_ = [f"put it beside the op, not inside: {key.text}: ... on its own line"]
-        fields = ", ".join(cls.fields) or "no fields"
-        help_.append(f"{cls.op} has: {fields}")
-        return Problem("E004", f"{cls.op} has no field '{shorten(key.text)}'", key.span, help_)
-
-
-class _Reported(Problem):
-    """An item whose problems are already collected."""
-
-    def __init__(self) -> None:
-        super().__init__("", "")
-
-
-class _TooLarge(Exception):
+class TooLargeError(Exception):
     def __init__(self, message: str, span: Span | None) -> None:
         super().__init__(message)
         self.span = span
-
-
-def _without(value: Node, key: str) -> Node:
-    if value.kind == "list":
-        return Node("none", value.span)
-    rest = Node(value.kind, value.span)
-    rest.pairs = [(k, v) for k, v in value.pairs if k.text != key]
-    return rest
-
-
-def argument(node: Node, scope: Scope) -> Any:
-    """A block argument, evaluated where the block is used.
-
-    Numbers and expressions become values; a list or literal such as `kx1` has its
-    entries evaluated; any other word (`same`) stays text for the field that uses it.
-    """
-    node = scope.resolve(node)
-    if node.kind == "list":
-        entries = [argument(item, scope) for item in node.items]
-        found = Node("list", node.span)
-        found.items = [e if isinstance(e, Node) else Node.of(e, node.span) for e in entries]
-        return found
-    if node.kind not in ("text", "value"):
-        return node
-    try:
-        parts = expr.split_volume(node.text, scope.known(), star=False) if node.text else None
-        if node.kind == "text" and parts is not None and len(parts) > 1:
-            values = [scope.evaluate(text, node, at) for text, at in parts]
-            return Node.of(values, node.span)
-        return scope.number(node)
-    except Problem:
-        return node

@@ -81,9 +81,7 @@ def live(rows: Sequence[Row], kept: Volumes, outputs: Sequence[str]) -> list[Num
     return found
 
 
-def inference(
-    stored: Number, rows: Sequence[Row], kept: Volumes, outputs: Sequence[str]
-) -> Number:
+def inference(stored: Number, rows: Sequence[Row], kept: Volumes, outputs: Sequence[str]) -> Number:
     """Peak bytes of inference: weights and buffers, and the most that is live at once."""
     return BYTES * (stored + largest(live(rows, kept, outputs)))
 

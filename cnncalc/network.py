@@ -85,9 +85,12 @@ class Network:
         """
         names = {v.name for v in self._vertices}
         if name is None:
-            number = 1 + sum(v.layer.op == layer.op for v in self._vertices)
-            while (name := f"{layer.op}{number}") in names:
-                number += 1
+            count = sum(v.layer.op == layer.op for v in self._vertices)
+            name = next(
+                n
+                for i in range(count, count + len(names) + 1)
+                if (n := f"{layer.op}{i + 1}") not in names
+            )
         first = next(iter(self._spec.inputs))
         if name in names or name in self._spec.inputs or name == "input":
             raise ValueError(f"the name '{name}' is used twice")
@@ -100,9 +103,8 @@ class Network:
             raise ValueError(f"{layer.op} cannot take {len(inputs)} inputs")
         share = next((v.share or v.name for v in self._vertices if v.layer is layer), None)
         own = dialect_of(dialect) if dialect else self._spec.dialect
-        self._vertices.append(
-            Vertex(name, layer, inputs, own, scope=Scope(), share=share if layer_has_weights(layer) else None)
-        )
+        share = share if layer_has_weights(layer) else None
+        self._vertices.append(Vertex(name, layer, inputs, own, scope=Scope(), share=share))
         self._graph = None
         return name
 
@@ -178,11 +180,13 @@ class Unreadable(Exception):
         self.report = report
 
 
-def open_source(spec: str | os.PathLike[str]) -> Source:
+def open_source(spec: "str | os.PathLike[str] | Source") -> Source:
     """The text of a file, of a bundled spec, of `-`, or `spec` itself where it is a text.
 
     Raises `Problem` E002.
     """
+    if isinstance(spec, Source):
+        return spec
     text = os.fspath(spec)
     if "\n" in text or text.lstrip().startswith("{"):
         return Source(text)

@@ -138,12 +138,9 @@ def _check_depth(text: str, loader: Any) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            mark = event.start_mark
-            raise Problem(
-                "E013",
-                f"nested deeper than {MAX_DEPTH} levels",
-                Span(mark.line + 1, mark.column + 1),
-            )
+            mark: Any = event.start_mark
+            place = Span(mark.line + 1, mark.column + 1)
+            raise Problem("E013", f"nested deeper than {MAX_DEPTH} levels", place)
 
 
 def _yaml_problem(error: Any) -> Problem:

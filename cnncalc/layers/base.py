@@ -198,9 +198,7 @@ class Layer:
         return hash((self.op, tuple(sorted((k, repr(v)) for k, v in self.__dict__.items()))))
 
     def __repr__(self) -> str:
-        changed = {
-            k: v for k, v in self.values().items() if v != self.fields[k].default
-        }
+        changed = {k: v for k, v in self.values().items() if v != self.fields[k].default}
         return f"{type(self).__name__}({', '.join(f'{k}={_show(v)}' for k, v in changed.items())})"
 
     # --- facts ---------------------------------------------------------------

@@ -1,0 +1,140 @@
+"""The command line: typer reads it, `commands` does it."""
+
+from typing import Annotated
+
+import typer
+
+from . import commands
+from .options import DEVICES, FORMATS, CheckOptions
+
+app = typer.Typer(
+    name="cnncalc",
+    help="Sizes, parameters and costs of convolutional networks, derived and checked.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Specs = Annotated[
+    list[str], typer.Argument(help="spec files, bundled names, or -", metavar="SPEC...")
+]
+Sets = Annotated[list[str], typer.Option("--set", help="give a name a value: k=64", metavar="K=V")]
+Dialects = Annotated[
+    list[str], typer.Option("--dialect", help="size windows as this framework does; may repeat")
+]
+
+
+def one_of(*options: str):  # type: ignore[no-untyped-def]
+    """A callback that accepts only these values."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in options:
+            raise typer.BadParameter(f"'{value}' is not one of {', '.join(options)}")
+        return value
+
+    return check
+
+
+@app.command()
+def check(
+    specs: Specs,
+    run: Annotated[bool, typer.Option("--run/--no-run", help="run the network on JAX")] = True,
+    run_only_shapes: Annotated[
+        bool, typer.Option("--run-only-shapes", help="trace shapes without allocating")
+    ] = False,
+    set: Sets = [],  # noqa: B006
+    dialect: Dialects = [],  # noqa: B006
+    device: Annotated[
+        str | None, typer.Option(help="cpu, gpu or tpu", callback=one_of(*DEVICES))
+    ] = None,
+    batch: Annotated[int, typer.Option(help="items per run", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="seed of the parameters and inputs", min=0)] = 0,
+    format: Annotated[
+        str, typer.Option(help=" | ".join(FORMATS), callback=one_of(*FORMATS))
+    ] = "table",
+    output: Annotated[str | None, typer.Option(help="write to a file", metavar="FILE")] = None,
+    select: Annotated[list[str], typer.Option(help="only these codes", metavar="CODES")] = [],  # noqa: B006
+    ignore: Annotated[list[str], typer.Option(help="not these codes", metavar="CODES")] = [],  # noqa: B006
+    strict: Annotated[bool, typer.Option("--strict", help="warnings fail too")] = False,
+) -> None:
+    """Derive, lint, compare with `expect` and `budget`, run on JAX, report."""
+    options = CheckOptions(
+        tuple(specs), run, run_only_shapes, tuple(set), tuple(dialect), device, batch, seed,
+        format, output, tuple(select), tuple(ignore), strict,
+    )  # fmt: skip
+    raise typer.Exit(commands.check(options))
+
+
+@app.command()
+def layer(
+    volume: Annotated[str, typer.Argument(help="the input, such as 32x32x3")],
+    op: Annotated[str, typer.Argument(help="the op, such as conv")],
+    fields: Annotated[list[str] | None, typer.Argument(help="field=value ...")] = None,
+    dialect: Annotated[str, typer.Option(help="whose conventions")] = "cs231n",
+    run: Annotated[bool, typer.Option("--run/--no-run", help="run it on JAX")] = False,
+    format: Annotated[
+        str, typer.Option(help=" | ".join(("text", *FORMATS)), callback=one_of("text", *FORMATS))
+    ] = "text",
+) -> None:
+    """One layer without a file: cnncalc layer 7x7x1 conv filters=1 kernel=3 stride=3"""
+    raise typer.Exit(commands.layer(volume, op, fields or [], dialect, run, format))
+
+
+@app.command()
+def explain(
+    target: Annotated[
+        str, typer.Argument(help="a spec, or a code such as S001", metavar="SPEC|CODE")
+    ],
+    layer: Annotated[str | None, typer.Option(help="only this layer", metavar="NAME")] = None,
+    format: Annotated[
+        str,
+        typer.Option(help="text | markdown | latex", callback=one_of("text", "markdown", "latex")),
+    ] = "text",
+    set: Sets = [],  # noqa: B006
+    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
+) -> None:
+    """The worked derivation, step by step; or what a diagnostic's code means."""
+    raise typer.Exit(commands.explain(target, layer, format, set, dialect))
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="a spec")],
+    b: Annotated[str, typer.Argument(help="another spec")],
+    set: Sets = [],  # noqa: B006
+    format: Annotated[
+        str, typer.Option(help="table | json", callback=one_of("table", "json"))
+    ] = "table",
+) -> None:
+    """What changed between two specs, in sizes, parameters and MACs."""
+    raise typer.Exit(commands.diff(a, b, format, set))
+
+
+@app.command()
+def specs(
+    name: Annotated[str | None, typer.Argument(help="print this spec's text")] = None,
+    format: Annotated[
+        str, typer.Option(help="table | json", callback=one_of("table", "json"))
+    ] = "table",
+) -> None:
+    """The bundled specs, usable by name: cnncalc check alexnet"""
+    raise typer.Exit(commands.specs(name, format))
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of the spec language."""
+    raise typer.Exit(commands.schema())
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> None:
+    if version:
+        from . import __version__
+
+        typer.echo(f"cnncalc {__version__}")
+        raise typer.Exit

@@ -1,0 +1,281 @@
+"""What the commands do: call one function, render, write, and give the exit status."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from .options import CheckOptions
+from .rows import Report
+from .source import shorten
+
+OK, WRONG, UNCHECKED = 0, 1, 2
+CODE = re.compile(r"[A-Za-z][0-9]{3}")
+
+
+class Usage(Exception):
+    """A command line that makes no sense: one message, exit status 2."""
+
+
+def check(options: CheckOptions) -> int:
+    """`cnncalc check`: the highest exit status of all specs and dialects."""
+    sets = read_sets(options.set)
+    reports: list[Report] = []
+    dialects: Sequence[str | None] = options.dialect or (None,)
+    with progress(options.run) as bar:
+        for spec in options.specs:
+            source = _stdin_once(spec)
+            for name in dialects:
+                reports.append(_check(source, name, sets, options, bar))
+    text = _render_check(reports, options)
+    write(text, options.output)
+    return max(report.status(options.strict) for report in reports)
+
+
+def _stdin_once(spec: str) -> Any:
+    """Standard input can be read once, however many dialects look at it."""
+    if spec != "-":
+        return spec
+    from .diagnostics import Problem
+    from .network import open_source
+
+    try:
+        return open_source(spec)
+    except Problem:
+        return spec
+
+
+def _check(
+    spec: Any, dialect: str | None, sets: Mapping[str, str], options: CheckOptions, bar: Any
+) -> Report:
+    from .checker import check as check_spec
+
+    return check_spec(
+        spec, run=options.run, only_shapes=options.run_only_shapes, sets=sets, dialect=dialect,
+        device=options.device, batch=options.batch, seed=options.seed,
+        select=_codes(options.select), ignore=_codes(options.ignore), progress=bar,
+    )  # fmt: skip
+
+
+def _codes(words: Sequence[str]) -> list[str]:
+    return [code.strip().upper() for word in words for code in word.split(",") if code.strip()]
+
+
+def _render_check(reports: Sequence[Report], options: CheckOptions) -> str:
+    from .report import render
+
+    color, width = terminal(options.output)
+    text = render(reports, options.format, width=width, color=color, strict=options.strict)
+    if len(options.dialect) > 1 and options.format in ("table", "markdown"):
+        from .report.diff import dialects
+
+        step = len(options.dialect)
+        for i in range(0, len(reports), step):
+            text += "\n" + dialects(reports[i : i + step], width=width)
+    return text
+
+
+def layer(volume: str, op: str, fields: Sequence[str], dialect: str, run: bool, format: str) -> int:
+    """`cnncalc layer`: one layer without a file, with its worked derivation."""
+    source = layer_source(volume, op, fields, dialect)
+    options = CheckOptions((), run=run, format=format)
+    report = _check(source, None, {}, options, None)
+    text = layer_text(report) if format == "text" else _render_check([report], options)
+    write(text, None)
+    return report.status()
+
+
+def layer_source(volume: str, op: str, fields: Sequence[str], dialect: str) -> Any:
+    """The one-layer spec that a `layer` call stands for."""
+    from .source import Source
+
+    pairs = []
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise Usage(f"'{shorten(field)}' is not of the form field=value, such as kernel=3")
+        pairs.append(f"{name.strip()}: {value.strip()}")
+    lines = [f"input: {volume}", f"dialect: {dialect}", "layers:"]
+    lines.append(f"  - {op}: {{{', '.join(pairs)}}}" if pairs else f"  - {op}")
+    return Source("\n".join(line.replace("\n", " ") for line in lines) + "\n", "<command line>")
+
+
+def layer_text(report: Report) -> str:
+    from .report import text
+    from .report.derivation import render
+
+    color, width = terminal(None)
+    parts = []
+    if report.layers and report.status() < UNCHECKED:
+        parts.append(render(report, "text"))
+    shown = text.diagnostics(report, width=width or 80, color=color)
+    return "\n".join([*parts, *([shown] if shown else [])])
+
+
+def explain(
+    target: str, layer: str | None, format: str, sets: Sequence[str], dialect: str | None
+) -> int:
+    """`cnncalc explain`: a diagnostic code, or the worked derivation of a spec."""
+    if CODE.fullmatch(target) and not os.path.exists(target):
+        from .rules.codes import explain_code
+
+        try:
+            write(explain_code(target.upper()), None)
+        except KeyError as unknown:
+            raise Usage(str(unknown.args[0])) from None
+        return OK
+    from .checker import check as check_spec
+    from .report.derivation import render
+
+    report = check_spec(target, run=False, sets=read_sets(sets), dialect=dialect)
+    if report.totals is None or report.status() == UNCHECKED:
+        return complain(report)
+    try:
+        write(render(report, format, layer=layer), None)
+    except ValueError as error:
+        raise Usage(str(error)) from None
+    return OK
+
+
+def complain(report: Report) -> int:
+    """Prints a report's diagnostics as errors; its exit status."""
+    from .report import text
+
+    shown = text.diagnostics(report, width=80, color=False)
+    sys.stderr.write(shown if shown.endswith("\n") else shown + "\n")
+    return report.status()
+
+
+def diff(a: str, b: str, format: str, sets: Sequence[str]) -> int:
+    """`cnncalc diff A B`: sizes, parameters and MACs side by side."""
+    from .checker import check as check_spec
+    from .report import diff as report_diff
+
+    reports = [check_spec(spec, run=False, sets=known_sets(spec, sets)) for spec in (a, b)]
+    status = OK
+    for report in reports:
+        if report.totals is None or report.status() == UNCHECKED:
+            status = max(status, complain(report))
+    if status == OK:
+        color, width = terminal(None)
+        write(report_diff.render(reports[0], reports[1], format, width=width, color=color), None)
+    return status
+
+
+def known_sets(spec: str, sets: Sequence[str]) -> Mapping[str, str]:
+    return read_sets(sets)
+
+
+def specs(name: str | None, format: str) -> int:
+    """`cnncalc specs`: the bundled specs, or the text of one of them."""
+    from . import bundled
+
+    if name is not None:
+        path = bundled.find(name)
+        if path is None:
+            near = nearest(name, bundled.names())
+            raise Usage(f"there is no bundled spec '{shorten(name)}'" + near)
+        with open(path, encoding="utf-8") as file:
+            write(file.read(), None)
+        return OK
+    rows = [(name, bundled.title(name)) for name in bundled.names()]
+    if format == "json":
+        import json
+
+        write(json.dumps([{"name": n, "title": t} for n, t in rows], indent=2) + "\n", None)
+    else:
+        width = max(len(name) for name, _ in rows)
+        write("".join(f"{name:{width}}  {title}\n" for name, title in rows), None)
+    return OK
+
+
+def schema() -> int:
+    """`cnncalc schema`: the JSON Schema of the spec language."""
+    import json
+
+    from .schema import schema as build
+
+    write(json.dumps(build(), indent=2) + "\n", None)
+    return OK
+
+
+# --- helpers -----------------------------------------------------------------------
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    from . import expr
+
+    near = expr.nearest(word, known)
+    return f": did you mean '{near}'?" if near else ""
+
+
+def read_sets(sets: Sequence[str]) -> dict[str, str]:
+    """`k=64` pairs; raises `Usage`.
+
+    >>> read_sets(["k=64", "H = 32"])
+    {'k': '64', 'H': '32'}
+    """
+    found: dict[str, str] = {}
+    for text in sets:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise Usage(f"--set takes name=value, such as k=64, not '{shorten(text)}'")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def terminal(output: str | None) -> tuple[bool, int | None]:
+    """Whether to colour, and the width to fill."""
+    if output is not None or not sys.stdout.isatty():
+        forced = os.environ.get("COLUMNS", "")
+        return False, int(
+            forced
+        ) if forced.isascii() and forced.isdigit() and forced != "0" else None
+    import shutil
+
+    color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return color, max(40, shutil.get_terminal_size((80, 24)).columns)
+
+
+def write(text: str, path: str | None) -> None:
+    """Writes to standard output, or to a file as a whole: the old file or the new one."""
+    if text and not text.endswith("\n"):
+        text += "\n"
+    if path is None:
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:
+            encoding = sys.stdout.encoding or "ascii"
+            sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        return
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise Usage(f"cannot write '{shorten(path, 200)}': {error.strerror or error}") from None
+
+
+@contextmanager
+def progress(wanted: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    """A progress bar on a terminal's standard error; nothing when piped."""
+    if not wanted or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("running"), BarColumn(), TextColumn("{task.description}"),
+               TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting JAX", total=None)
+
+        def update(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=shorten(name, 30))
+
+        yield update
