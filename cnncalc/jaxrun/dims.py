@@ -25,8 +25,25 @@ from ..formula import (
 LIMIT = 64  # terms that are still worth handing to JAX
 
 
+Sum = dict[tuple[str, ...], int]
+
+
 class UntranslatableError(ValueError):
     """A size that one of the two languages cannot say."""
+
+
+def _gather(total: Sum, more: Sum) -> None:
+    for names, c in more.items():
+        total[names] = total.get(names, 0) + c
+    if len(total) > LIMIT:
+        raise UntranslatableError("too many terms")
+
+
+def _times(a: Sum, b: Sum) -> Sum:
+    total: Sum = {}
+    for m, c in a.items():
+        _gather(total, {tuple(sorted(m + n)): c * d for n, d in b.items()})
+    return total
 
 
 class Dims:
@@ -35,42 +52,49 @@ class Dims:
     def __init__(self) -> None:
         self.back: dict[str, Number] = {}  # JAX's name -> our closed form
         self.names: dict[Number, str] = {}
+        self.shifts: dict[Number, int] = {}  # a floor's first spelling is a dimension as it is
         self.bounds: dict[str, None] = {}
 
     def text(self, value: Number) -> str:
-        """`value` in JAX's spelling."""
+        """`value` in JAX's spelling, which has no parentheses."""
+        terms = [f"{c}*{'*'.join(names)}" if names else str(c) for names, c in self._sum(value)]
+        return " + ".join(terms) or "0"
+
+    def _sum(self, value: Number) -> Iterable[tuple[tuple[str, ...], int]]:
+        """Products of names and their whole coefficients."""
         if isinstance(value, int):
-            return str(value)
+            return [((), value)]
         if not isinstance(value, Expr):
             raise UntranslatableError(f"{value} is not whole")
-        terms = value.terms
-        if len(terms) > LIMIT:
-            raise UntranslatableError("too many terms")
         try:
-            parts = [self._term(mono, c) for mono, c in terms.items()]
+            total: Sum = {}
+            for mono, c in value.terms.items():
+                _gather(total, self._product(mono, c))
         except UntranslatableError:
-            return self._fresh(value)
-        return " + ".join(parts)
+            total = {(self._fresh(value),): 1}
+        return [(names, c) for names, c in total.items() if c]
 
-    def _term(self, mono: Any, c: Any) -> str:
-        factors = []
+    def _product(self, mono: Any, c: Any) -> Sum:
         for atom, power in mono:
             if power < 1 or isinstance(atom, Inverse):
                 raise UntranslatableError("a quotient")
-            text = self._atom(atom)
             if isinstance(atom, Symbol):
                 c = c * atom.multiple_of**power
-            factors += [f"({text})"] * power
         if c != int(c):
             raise UntranslatableError("a fraction")
-        return "*".join([str(int(c)), *factors])
+        found: Sum = {(): int(c)}
+        for atom, power in mono:
+            for _ in range(power):
+                found = _times(found, self._atom(atom))
+        return found
 
-    def _atom(self, atom: Number) -> str:
+    def _atom(self, atom: Number) -> Sum:
         if isinstance(atom, Symbol):
-            return self._symbol(atom)
-        if isinstance(atom, Floor) and atom.shift:
-            return f"{self._fresh(atom.at(0))} + {atom.shift}"
-        return self._fresh(atom)
+            return {(self._symbol(atom),): 1}
+        if isinstance(atom, Floor):
+            shown = self.shifts.setdefault(atom.at(0), atom.shift)
+            return {(self._fresh(atom.at(shown)),): 1, (): atom.shift - shown}
+        return {(self._fresh(atom),): 1}
 
     def _symbol(self, symbol: Symbol) -> str:
         name = f"v_{symbol.name}"
