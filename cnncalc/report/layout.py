@@ -72,34 +72,62 @@ def cut(text: str, width: int) -> str:
     >>> cut("a long name", 7)
     'a long…'
     """
-    if cells(text) <= width:
-        return text
-    kept, used = "", 1
-    for char in text:
-        used += cell(char)
-        if used > width:
-            break
-        kept += char
-    return kept + "…"
+    return text if cells(text) <= width else first(text, width - 1) + "…"
+
+
+def first(text: str, room: int) -> str:
+    """As much of the beginning as takes no more than `room` cells."""
+    for i, char in enumerate(text):
+        room -= cell(char)
+        if room < 0:
+            return text[:i]
+    return text
+
+
+def last(text: str, room: int) -> str:
+    """As much of the end as takes no more than `room` cells."""
+    return first(text[::-1], room)[::-1]
 
 
 def cut_path(name: str, width: int) -> str:
-    """A path name shortened inside its longest parts, which keep their numbers.
+    """A path name shortened inside its parts, which keep their numbers, or between them.
 
-    >>> cut_path("4/bottleneck2/add1/1/conv3", 18)
-    '4/b…2/add1/1/conv3'
+    >>> cut_path("4/bottleneck2/add1/1/conv3", 18), cut_path("4/bottleneck2/add1/1/conv3", 16)
+    ('4/b…2/add1/1/conv3', '4/…/add1/1/conv3')
     """
     parts = name.split("/")
-    while cells("/".join(parts)) > width:
-        longest = max(range(len(parts)), key=lambda i: cells(parts[i]))
+    for short in (name, _squeezed(parts, width)):
+        if cells(short) <= width:
+            return short
+    head = _squeeze_to(parts[0], 4)
+    for i in range(2, len(parts)):
+        short = "/".join([head, "…", *parts[i:]])
+        if cells(short) <= width:
+            return short
+    return _cut_middle(name, width)
+
+
+def _cut_middle(text: str, width: int) -> str:
+    head = max(width - 1, 0) // 3
+    return f"{first(text, head)}…{last(text, width - 1 - head)}"
+
+
+def _squeezed(parts: Sequence[str], width: int) -> str:
+    # The longest parts shortened first, the last one never.
+    parts = list(parts)
+    while cells("/".join(parts)) > width and len(parts) > 1:
+        longest = max(range(len(parts) - 1), key=lambda i: cells(parts[i]))
         shorter = _squeeze(parts[longest])
         if shorter == parts[longest]:
             break
         parts[longest] = shorter
-    name = "/".join(parts)
-    if cells(name) <= width:
-        return name
-    return name[: (width - 1) // 3] + "…" + name[len(name) - (width - 1 - (width - 1) // 3) :]
+    return "/".join(parts)
+
+
+def _squeeze_to(part: str, width: int) -> str:
+    while cells(part) > width and _squeeze(part) != part:
+        part = _squeeze(part)
+    return part
 
 
 def _squeeze(part: str) -> str:
@@ -142,14 +170,15 @@ def _break(word: str, width: int) -> list[str]:
         return [word]
     if TIE in word:
         return wrap(word.replace(TIE, " "), width)
-    part = cut(word, width + 1)[:-1] or word[0]
+    part = first(word, width) or word[0]
     return [part, *_break(word[len(part) :], width)]
 
 
-def hang(text: str, width: int, first: str, rest: str) -> list[str]:
-    """Wrapped lines, the first after `first` and the others after `rest`."""
-    lines = wrap(text, max(width - cells(rest), 20))
-    return [(rest if i else first) + line for i, line in enumerate(lines)]
+def hang(text: str, width: int, head: str, rest: str) -> list[str]:
+    """Wrapped lines, the first after `head` and the others after `rest`."""
+    more = max(cells(head) - cells(rest), 0)
+    lines = wrap("_" * more + text, max(width - cells(rest), 20))
+    return [rest + line if i else head + line[more:] for i, line in enumerate(lines)]
 
 
 class Column(NamedTuple):

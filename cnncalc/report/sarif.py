@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
+from .. import __version__
 from ..diagnostics import Diagnostic
 from ..rows import Report
 from .words import ordered
@@ -35,11 +34,9 @@ def to_sarif(reports: Sequence[Report], strict: bool = False) -> dict[str, Any]:
     found = [(report, d) for report in reports for d in ordered(report.diagnostics)]
     codes = sorted({d.code for _, d in found})
     status = max((report.status(strict) for report in reports), default=0)
-    driver: dict[str, Any] = {"name": "cnncalc", "rules": [_rule(code) for code in codes]}
-    with suppress(PackageNotFoundError):  # a source tree that is not installed
-        driver["version"] = version("cnncalc")
+    rules = [_rule(code) for code in codes]
     run = {
-        "tool": {"driver": driver},
+        "tool": {"driver": {"name": "cnncalc", "version": __version__, "rules": rules}},
         "columnKind": "unicodeCodePoints",
         "invocations": [{"executionSuccessful": status < 2, "exitCode": status}],
         "results": [_result(report, d, codes.index(d.code)) for report, d in found],

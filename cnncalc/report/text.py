@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from ..diagnostics import Diagnostic, Span
 from ..source import Source
-from .layout import WIDTH, Paint, cell, cells, clean, hang
+from .layout import WIDTH, Paint, cells, clean, first, hang, last
 from .words import grouped, several
 
 TAB = 4
@@ -55,10 +55,10 @@ def entry(group: list[Diagnostic], source: Source, width: int | None, paint: Pai
     return lines
 
 
-def _paragraphs(text: str, width: int, first: str, rest: str) -> list[str]:
+def _paragraphs(text: str, width: int, head: str, rest: str) -> list[str]:
     lines: list[str] = []
     for part in text.splitlines() or [""]:
-        lines += hang(clean(part), width, rest if lines else first, rest)
+        lines += hang(clean(part), width, rest if lines else head, rest)
     return lines
 
 
@@ -94,22 +94,9 @@ def _crop(before: str, marked: str, after: str, room: int) -> tuple[str, str, st
     share = room // 3
     if cells(before) > share and cells(before) + cells(marked) > room - 2:
         keep = max(share, room - cells(marked) - cells(after) - 2)
-        before = "…" + _tail(before, keep)
+        before = "…" + last(before, keep)
     if cells(before) + cells(marked) > room - 1:
-        marked = _head(marked, room - 1 - cells(before))
+        marked = first(marked, room - 1 - cells(before))
         return before, marked, "…"
     left = room - cells(before) - cells(marked)
-    return before, marked, after if cells(after) <= left else _head(after, left - 1) + "…"
-
-
-def _head(text: str, room: int) -> str:
-    used = 0
-    for i, char in enumerate(text):
-        used += cell(char)
-        if used > room:
-            return text[:i]
-    return text
-
-
-def _tail(text: str, room: int) -> str:
-    return _head(text[::-1], room)[::-1]
+    return before, marked, after if cells(after) <= left else first(after, left - 1) + "…"
