@@ -17,8 +17,15 @@ class Entry(NamedTuple):
 
     code: str
     title: str
-    severity: str
+    severity: Severity
     text: str
+    remark: str = ""  # where the severity depends on more
+
+    @property
+    def example(self) -> str:
+        """The spec in the explanation that sets the code off; empty where none does."""
+        lines = [line[4:] for line in self.text.splitlines() if line.startswith("    ")]
+        return "\n".join(lines) + "\n" if lines else ""
 
 
 class Finding(NamedTuple):
@@ -79,14 +86,21 @@ ENTRIES: dict[str, Entry] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def rule(code: str, title: str, severity: str = "error") -> Callable[[F], F]:
+def rule(code: str, title: str, severity: Severity = "error", remark: str = "") -> Callable[[F], F]:
     """Declares a function as the rule for `code`; its docstring explains the code."""
 
     def declare(function: F) -> F:
-        ENTRIES[code] = Entry(code, title, severity, cleandoc(function.__doc__ or ""))
+        ENTRIES[code] = Entry(code, title, severity, cleandoc(function.__doc__ or ""), remark)
         return function
 
     return declare
+
+
+def entry(
+    code: str, title: str, text: str, severity: Severity = "error", remark: str = ""
+) -> Entry:
+    """A code that no rule function stands for, such as those of the parser and the run."""
+    return Entry(code, title, severity, cleandoc(text), remark)
 
 
 def too_large(w: Window) -> bool:

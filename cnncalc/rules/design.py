@@ -141,7 +141,7 @@ def _crossed(first: Row, second: Row) -> bool:
     return apart and any(a.k != 1 for a, _ in pairs) and any(b.k != 1 for _, b in pairs)
 
 
-@rule("W004", "one dense layer holds most of the parameters", "warning; note up to 90 %")
+@rule("W004", "one dense layer holds most of the parameters", "warning", "a note up to 90 %")
 def heavy_dense(net: Net) -> Iterator[Diagnostic]:
     """A dense layer on a flattened volume outweighs all the rest of a convolutional network.
 

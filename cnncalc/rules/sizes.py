@@ -37,7 +37,7 @@ def findings(case: Case) -> Iterator[Finding]:
         yield from check(case)
 
 
-@rule("S001", "the stride does not fit", "error in cs231n, note elsewhere")
+@rule("S001", "the stride does not fit", remark="a note outside cs231n")
 def stride_fits(case: Case) -> Iterator[Finding]:
     """The windows, laid side by side at this stride, do not end at the edge of the input.
 

@@ -1,0 +1,112 @@
+"""The codes of answers, budgets and runs, explained."""
+
+from .base import entry
+
+ENTRIES = (
+    entry("A001", "a wrong answer", """
+        A value under `expect` is not the one that the sizes lead to. The message gives the
+        correct one, and where the wrong one comes from a known slip (a forgotten bias, a
+        padding counted once, a rounding the other way), names it.
+
+            input: 32x32x3
+            layers:
+              - conv: {filters: 10, kernel: 5, pad: 2}
+                expect: {output: 32x32x10, params: 750}
+
+        `cnncalc explain SPEC --layer NAME` shows the derivation step by step.
+        """),
+    entry("A002", "an answer that cannot be read", """
+        A value under `expect` is neither a number, an expression nor a volume, so that it can
+        be called neither right nor wrong. The other answers are still marked.
+
+            input: 32x32x3
+            layers:
+              - conv: {filters: 10, kernel: 5, pad: 2}
+                expect: {params: about 800}
+
+        Write numbers as in 760, 35K or (5*5*3 + 1)*10, volumes as in 32x32x10.
+        """),
+    entry("B001", "a budget is exceeded", """
+        The network needs more than `budget` allows of its parameters, multiply-adds or memory.
+        Meant for automatic checks that should fail when a network grows.
+
+            input: 32x32x3
+            layers:
+              - conv: {filters: 10, kernel: 5, pad: 2}
+            budget: {params: 500}
+
+        Shrink the network, or raise the limit. With symbols, the limit holds only if it holds
+        for all of their values: bound them under `assume`.
+        """),
+    entry("R001", "the run gives another output shape", """
+        The layer was run on real arrays, by code that shares nothing with the derivation, and
+        its output has another shape than the derived one.
+
+        One of the two is wrong: please report it, with the spec. Until then, trust neither.
+        """),
+    entry("R002", "the run has other weights", """
+        The arrays that the real layer made have other shapes, or another number of values,
+        than the derived ones.
+
+        One of the two is wrong: please report it, with the spec.
+        """),
+    entry("R003", "a value is not finite", """
+        Run on ordinary random input and weights, the layer gave infinities or values that are
+        no numbers.
+
+        Look for a division by a constant zero, an exponential of large values, or a
+        normalisation over a single value.
+        """),
+    entry("R004", "not enough memory", """
+        Running the network would need more memory than the device has free; the check says how
+        much of either. Nothing was allocated, and the derived sizes stand.
+
+            input: 100000x100000x3
+            layers:
+              - conv: {filters: 1000, kernel: 3, pad: 1}
+
+        Use a smaller `--batch`, `--run-only-shapes` to trace without allocating, or `--no-run`.
+        """),
+    entry("R005", "the device is absent", """
+        `--device` (or JAX_PLATFORMS) names a kind of device that JAX does not find here.
+
+        Leave the option out to run on what there is, install the matching extra
+        (`cnncalc[cuda]`, `cnncalc[tpu]`), or skip the run with `--no-run`.
+        """),
+    entry("R006", "a closed form is disproved", """
+        At some sizes within the domain of the symbols, the real layer gave another shape than
+        the closed form does.
+
+        One of the two is wrong: please report it, with the spec and the sizes shown.
+        """),
+    entry("R007", "JAX cannot be loaded", """
+        JAX is missing, or its installation is broken; the message quotes its own words. The
+        derived sizes do not depend on it.
+
+        Install jax and a jaxlib of the same version, or skip the run with `--no-run`.
+        """),
+    entry("R008", "positions that the run never reads", """
+        The gradient of the real layer's output by its input is zero for these rows and columns:
+        no window reads them. A measured counterpart of W005 and S001.
+
+            dialect: torch
+            input: 224x224x3
+            layers:
+              - conv: {filters: 64, kernel: 3, stride: 2}
+
+        Pad the far end, or choose a stride that fits, if they matter.
+        """, "note"),
+    entry("R009", "JAX refuses the layer", """
+        Running the layer raised an error in JAX; the message quotes it. Layers that follow were
+        not run.
+
+        Mostly the consequence of a size error shown above; otherwise please report it, with
+        the spec.
+        """, remark="a note where the size is known not to fit"),
+    entry("R010", "no sizes to run at", """
+        Sizes for the symbols are drawn from their domains to run the closed forms, but none
+        were found at which every layer works.
+
+        Widen the domains under `assume`, or add `multiple_of` so that the strides fit.
+        """),
+)  # fmt: skip
