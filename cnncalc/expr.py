@@ -42,7 +42,7 @@ class ExprError(ValueError):
         self.hint = hint
 
 
-class UnknownName(ExprError):  # noqa: N818
+class UnknownName(ExprError):
     """A name that the lookup does not know."""
 
     def __init__(self, name: str, offset: int) -> None:

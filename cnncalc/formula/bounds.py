@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from math import ceil as ceil_of
 from math import floor as floor_of
+from math import prod
 
 from .core import (
     Atom,
@@ -31,11 +33,12 @@ from .core import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 INF = float("inf")
-MAX_EXTREMES = 64
-MAX_CORNERS = 300
+MAX_EXTREMES = 128
+MAX_CORNERS = 4000
+MAX_FACTORS = 8
 Bound = int | Fraction | float  # the only floats are +inf and -inf
 Interval = tuple[Bound, Bound]
 ALL: Interval = (-INF, INF)
@@ -92,7 +95,7 @@ def compare(a: Number, b: Number) -> int | None:
     >>> compare(H + 1, H), compare(H, H), compare(3, 5), compare(H, 7)
     (1, 0, -1, None)
     """
-    gap = _gap(a, b)
+    gap = _normal(add(a, scale(b, -1)))
     if gap == 0:
         return 0
     low, high = lower_bound(gap), upper_bound(gap)
@@ -110,10 +113,31 @@ def at_least(a: Number, b: Number) -> bool:
     >>> at_least(Symbol("H"), 1), at_least(Symbol("H"), 2)
     (True, False)
     """
-    if isinstance(a, Expr) or isinstance(b, Expr):
-        low = lower_bound(_gap(a, b))
-        return low is not None and low >= 0
-    return a >= b
+    if not (isinstance(a, Expr) or isinstance(b, Expr)):
+        return a >= b
+    gap = add(a, scale(b, -1))
+    if any(value < 0 for value in _samples(gap)):
+        return False
+    gap = _normal(gap)
+    from .rounding import is_whole
+
+    least = -1 if is_whole(gap) else 0
+    return any(low > least or low == 0 for low in _candidates(gap))
+
+
+def _samples(x: Number) -> Iterator[Rational]:
+    # Values at a few points, which refute most of what is false at little cost.
+    from .rewrite import evaluate, symbols
+
+    known = sorted(symbols(x), key=lambda s: s.name)
+    last = len(known) - 1
+    for first, slope in ((0, 0), (0, 1), (last, -1), (10**6, 7)):
+        point = {}
+        for i, s in enumerate(known):
+            value = s.min + s.multiple_of * (first + slope * i)
+            point[s.name] = value if s.max is None else min(value, s.max)
+        with suppress(ZeroDivisionError):
+            yield evaluate(x, point)
 
 
 def maximum(*xs: Number) -> Number:
@@ -171,31 +195,34 @@ def _reaches(kind: type[Max], a: Number, b: Number) -> bool:
     return at_least(b, a) if kind is Min else at_least(a, b)
 
 
-def _gap(a: Number, b: Number) -> Number:
+def _normal(x: Number) -> Number:
     from .rewrite import normal
 
-    gap = add(a, scale(b, -1))
     try:
-        return normal(gap)
+        return normal(x)
     except FormulaLimit:
-        return gap
+        return x
 
 
-def _candidates(x: Number) -> list[Bound]:
-    found = [limits(x)[0]]
+def _candidates(x: Number) -> Iterator[Bound]:
+    # Lower bounds of x, the cheapest first.
+    yield limits(x)[0]
     if isinstance(x, Expr):
-        for form in (x, _relaxed(x)):
-            if form is not None:
-                found.extend(_corners(form))
-    return found
+        yield from _corners(x)
+        relaxed = _relaxed(x)
+        if relaxed is not None:
+            yield from _corners(relaxed)
 
 
-def _corners(x: Number) -> list[Bound]:
+def _corners(x: Number) -> Iterator[Bound]:
     # Lower bounds of x written as a polynomial in distances >= 0 from the ends of the ranges.
-    try:
-        return [limits(_from_ends(x, top))[0] for top in (False, True)]
-    except FormulaLimit:
-        return []
+    size = sum(prod(p + 1 for _, p in mono if p > 0) for mono in terms_of(x))
+    if size > MAX_CORNERS:
+        return
+    bounded = any(limits(atom)[1] < INF for atom in atoms(x))
+    with suppress(FormulaLimit):
+        for top in (False, True)[: 1 + bounded]:
+            yield limits(_from_ends(x, top))[0]
 
 
 def _from_ends(x: Number, top: bool) -> Number:
@@ -213,8 +240,6 @@ def _from_ends(x: Number, top: bool) -> Number:
         piece: Number = c
         for atom, p in mono:
             piece = multiply(piece, power(ends.get(atom, atom) if p > 0 else atom, p))
-            if len(terms_of(piece)) > MAX_CORNERS:
-                raise FormulaLimit("too many terms")
         total = add(total, piece)
     return total
 
@@ -238,6 +263,8 @@ def _relaxed(x: Expr) -> Number | None:
 
 def _relaxed_term(mono: Mono, c: Rational) -> Number | None:
     factors = [a for a, p in mono if isinstance(a, Floor) and p > 0 for _ in range(p)]
+    if len(factors) > MAX_FACTORS:
+        return None
     result = build({tuple((a, p) for a, p in mono if a not in factors): c})
     while factors:
         floor = factors.pop()

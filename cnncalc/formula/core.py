@@ -22,7 +22,7 @@ MAX_SIZE = 20_000
 MAX_PRODUCTS = 40_000
 
 
-class FormulaLimit(ValueError):  # noqa: N818
+class FormulaLimit(ValueError):
     """A formula grew past the bounds that keep every computation short."""
 
 
@@ -523,7 +523,7 @@ def exact_quotient(a: Terms, b: Terms) -> Terms | None:
     divisor, low_b = _vectors(b, variables)
     lead = max(divisor)
     quotient: dict[tuple[int, ...], Rational] = {}
-    for _ in range(MAX_TERMS):
+    for _ in range(MAX_PRODUCTS // len(b)):
         if not rest:
             break
         top = max(rest)
