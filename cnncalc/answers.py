@@ -111,8 +111,8 @@ class Judge:
         for vertex in self.graph.vertices:
             if vertex.expect is not None and not vertex.broken:
                 row = by_name[vertex.name]
-                rows = [row] if "/" not in row.name else [row]
-                subject = Subject(row.name, self._inside(row, rows), row.output, self._fits(rows))
+                rows = self._inside(row)
+                subject = Subject(row.name, rows, row.output, self._fits([row]))
                 self.entries(vertex.expect, subject, vertex.scope or Scope())
         for group in self.graph.groups:
             if group.expect is not None:
@@ -123,10 +123,10 @@ class Judge:
             self.budget(self.spec.budget)
         return tuple(self.results)
 
-    def _inside(self, row: Row, rows: list[Row]) -> Sequence[Row]:
+    def _inside(self, row: Row) -> Sequence[Row]:
         """A join with branches answers for the layers inside them too."""
         prefix = row.name + "/"
-        return [r for r in self.derived.rows if r.name.startswith(prefix)] + rows
+        return [*(r for r in self.derived.rows if r.name.startswith(prefix)), row]
 
     def _group(self, group: Group, by_name: Mapping[str, Row]) -> Subject:
         rows = self.derived.rows[group.first : group.last]

@@ -200,7 +200,7 @@ def _argument(node: Node, scope: Scope) -> Any:
     if node.kind not in ("text", "value"):
         return node
     try:
-        parts = expr.split_volume(node.text, scope.known(), star=False) if node.text else None
+        parts = scope.split(node, star=False) if node.text else None
         if node.kind == "text" and parts is not None and len(parts) > 1:
             return Node.of([scope.evaluate(text, node, at) for text, at in parts], node.span)
         return scope.number(node)

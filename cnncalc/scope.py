@@ -70,6 +70,14 @@ class Scope:
             place = _inside(node, offset + error.offset)
             raise Problem("E012", f"{error.message} in '{shorten(text)}'", place, hint) from None
 
+    def split(self, node: Node, star: bool) -> list[tuple[str, int]] | None:
+        """Axis texts of a volume literal with their offsets; raises `Problem` E012."""
+        try:
+            return expr.split_volume(node.text, self.known(), star=star)
+        except expr.ExprError as error:
+            place = _inside(node, error.offset)
+            raise Problem("E012", f"{error.message} in '{shorten(node.text)}'", place) from None
+
     def _lookup(self, name: str) -> Number:
         value = self.find(name)
         if value is None:

@@ -293,7 +293,7 @@ class Reader:
         if node.kind == "list":
             parts = node.items
         elif node.kind == "text":
-            split = expr.split_volume(node.text, self.scope.known() | self.sets.keys()) or []
+            split = Scope(dict.fromkeys(self.sets, 1), self.scope).split(node, star=True) or []
             parts = [Node.of(text) for text, _ in split]
         for part in parts:
             for name in self._names_in(part) if part.kind == "text" else ():

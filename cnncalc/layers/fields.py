@@ -56,7 +56,7 @@ class Field:
                 raise self.refuse(node, "the list is empty")
             return [self.number(scope.resolve(item), scope, minimum) for item in node.items]
         if node.kind == "text":
-            parts = expr.split_volume(node.text, scope.known(), star=star)
+            parts = scope.split(node, star)
             if parts is not None and len(parts) > 1:
                 values = [scope.evaluate(text, node, at) for text, at in parts]
                 return [checked(value, node, self, minimum) for value in values]
