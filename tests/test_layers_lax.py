@@ -157,7 +157,7 @@ def placed(draw: Any, cls: type[Layer]) -> tuple[Layer, tuple[int, ...], Dialect
         "filters": st.integers(1, 2).map(lambda f: f * groups),
         "groups": st.just(groups),
         "kernel": one_or_each(rank, 1, 5),
-    XX else st.none() | strides,
+        "stride": strides if cls.fields["stride"].default else st.none() | strides,
         "pad": padding(rank),
         "dilation": one_or_each(rank, 1, 2),
         "output_pad": one_or_each(rank, 0, 2),
