@@ -49,6 +49,11 @@ def same_rule(n: Size, K: Size, s: Size, before: Size, after: Size) -> Size:
     return (n - 1) // s + 1
 
 
+def same_total(n: Size, K: Size, s: Size) -> Size:
+    """The zeros that `SAME` adds at both ends together: what the last window lacks."""
+    return maximum((same_rule(n, K, s, 0, 0) - 1) * s + K - n, 0)
+
+
 def transpose_rule(n: Size, K: Size, s: Size, before: Size, after: Size) -> Size:
     """(n - 1)s + K - P: the size whose convolution gives n back."""
     return (n - 1) * s + K - (before + after)
@@ -173,8 +178,7 @@ Ends = tuple[Number, Number]
 def _same_ends(d: Dialect, n: Number, K: Number, s: Number, upper: bool) -> tuple[Ends, Flaw]:
     """The zero padding that `same` stands for, at both ends, and what is wrong with it."""
     if d.tf_same:
-        total = maximum((same_rule(n, K, s, 0, 0) - 1) * s + K - n, 0)
-        return _split(total, upper), None
+        return _split(same_total(n, K, s), upper), None
     flaw: Flaw = None
     if not d.same_strides and s != 1:
         flaw = ("S010", f"the {d.name} dialect refuses pad 'same' with stride {s}")

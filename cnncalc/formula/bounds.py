@@ -164,6 +164,10 @@ def minimum(*xs: Number) -> Number:
 def _extreme(kind: type[Max], xs: tuple[Number, ...]) -> Number:
     if not xs:
         raise ValueError("the largest or smallest of nothing")
+    for x in xs:
+        if hasattr(x, "extreme"):  # an operand that keeps a record brings its own reading
+            result: Number = x.extreme(kind.__name__.lower(), xs)
+            return result
     numbers = [x for x in xs if not isinstance(x, Expr)]
     if len(numbers) == len(xs):
         return tidy(max(numbers) if kind is Max else min(numbers))
