@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from . import expr, units
 from .derive import Derivation
 from .diagnostics import Collector, Problem, Span
-from .formula import Expr, Number, compare, equal, product, upper_bound
+from .formula import Expr, Number, at_least, compare, equal, product, upper_bound
 from .graph import Graph, Group
 from .layers.base import Shape
 from .layers.fields import Volume
@@ -244,14 +244,15 @@ class Judge:
             return None
 
     def _compare(self, key: Node, node: Node, limit: Number, used: Number) -> None:
-        order = compare(used, limit)
+        if at_least(limit, used):
+            return
         text = shorten(node.text)
-        if order == 1:
+        if compare(used, limit) == 1:
             unit = units.binary if key.text.endswith("memory") else units.metric
             size = f"{used:,} ({unit(used)})" if isinstance(used, int) else str(used)
             message = f"{key.text} is {size}, over the budget of {text}"
             self.found.add("B001", message, node.span)
-        elif order is None:
+        else:
             top = upper_bound(used)
             most = f"at most {top}" if top is not None else "without an upper bound"
             message = f"{key.text} depends on the symbols ({most}): the budget of {text} is open"

@@ -1,5 +1,6 @@
 """The spec language: what it reads, and what it says of what it cannot read."""
 
+from itertools import pairwise
 from textwrap import dedent
 
 import pytest
@@ -88,7 +89,7 @@ def test_branches_blocks_repeat_and_path_names():
             layers:
               - concat:
                   - [{conv: {filters: c1, kernel: 1}}, relu]
-                  - [{conv: {filters: r3, kernel: 1}}, relu, {conv: {filters: c3, kernel: 3, pad: 1}}]
+                  - [{conv: {filters: r3, kernel: 1}}, {conv: {filters: c3, kernel: 3, pad: 1}}]
                   - [{conv: {filters: r5, kernel: 1}}, {conv: {filters: c5, kernel: 5, pad: 2}}]
                   - [{maxpool: {kernel: 3, stride: 1, pad: 1}}, {conv: {filters: pp, kernel: 1}}]
         layers:
@@ -113,7 +114,9 @@ def test_block_arguments_belong_to_the_caller():
         input: 8x8x4
         blocks:
           inner: {args: [c, k, p], layers: [{conv: {filters: c, kernel: k, pad: p}}]}
-          outer: {args: [c, {k: 3}], layers: [{inner: [2*c, k, same]}, {inner: {c: c, k: 1xk, p: 0}}]}
+          outer:
+            args: [c, {k: 3}]
+            layers: [{inner: [2*c, k, same]}, {inner: {c: c, k: 1xk, p: 0}}]
         layers:
           - outer: [c0]
         let: {c0: 3}
@@ -278,7 +281,7 @@ def test_typos_name_the_nearest(wrong, right):
 
 BOMBS = {
     "aliases": "a: &a [x, x]\n"
-    + "".join(f"{c}: &{c} [{', '.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi"))
+    + "".join(f"{c}: &{c} [{', '.join(['*' + p] * 9)}]\n" for p, c in pairwise("abcdefghi"))
     + "layers: *i\ninput: 3x3x1\n",
     "depth": "input: 3x3x1\nlayers: " + "[" * 5000 + "]" * 5000,
     "power": "input: 3x3x1\nlayers: [{dense: 9**9**9**9}]\n",
