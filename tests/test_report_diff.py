@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from report_samples import BAD, CONV1, GOOD, SYMBOLIC, UNREADABLE, make_report, make_row
 
 from cnncalc.dialects import DIALECTS
@@ -94,6 +95,16 @@ def test_compare_json() -> None:
     assert data["totals"]["trainable"] == {"a": 34944, "b": 35809, "difference": 865}
 
 
+def test_formats_of_a_comparison() -> None:
+    assert json.loads(diff.render(GOOD, BAD, "json")) == diff.compare_json(GOOD, BAD)
+    assert diff.render(GOOD, BAD, "table", width=80) == diff.compare(GOOD, BAD, width=80)
+    text = diff.render(GOOD, SYMBOLIC, "markdown")
+    assert "| \\~ | conv1 |" not in text
+    assert "| + | pool1 | H/2 x floor(W/2) x k | 0 | 0 |" in text
+    with pytest.raises(ValueError, match="table, json, markdown"):
+        diff.render(GOOD, BAD, "xml")
+
+
 def test_dialects_show_only_what_parts() -> None:
     pool = make_row("pool1", "maxpool", (56, 56, 64))
     reports = [
@@ -104,10 +115,17 @@ def test_dialects_show_only_what_parts() -> None:
     assert re.search(r"^layer +torch +caffe +keras$", text, re.M)
     assert re.search(r"^pool1 +output +56x56x64 +57x57x64 +56x56x64$", text, re.M)
     assert "CONV1" not in text
+    assert "| pool1 | output | 56x56x64 | 57x57x64 |" in diff.dialects(reports, format="markdown")
     assert diff.dialects_json(reports)["layers"] == [
         {"name": "pool1", "quantity": "output",
          "values": [[56, 56, 64], [57, 57, 64], [56, 56, 64]]}
     ]  # fmt: skip
+
+
+def test_unreadable_dialects_have_no_column() -> None:
+    text = diff.dialects([GOOD, UNREADABLE._replace(dialect=DIALECTS["keras"])])
+    assert "no layer differs under cs231n\n" in text
+    assert "keras: 1 error (E001)" in text
 
 
 def test_dialects_with_errors_and_without_differences() -> None:

@@ -1,12 +1,14 @@
 """Comparisons: two specs (`diff A B`), or one spec under several dialects."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any, Literal, NamedTuple
 
 from ..formula import Number
 from ..layers.base import Shape
 from ..rows import Report, Row, Totals
+from . import markdown
 from .json import dims, number
 from .layout import WIDTH, Cell, Column, Grid, Paint, clean, hang, tie
 from .words import count, memory, plural, signed, volume
@@ -125,21 +127,45 @@ def partings(reports: Sequence[Report]) -> list[Parting]:
     return found
 
 
+def render(
+    a: Report, b: Report, format: str, *, width: int | None = None, color: bool = False
+) -> str:
+    """The comparison as `table`, `markdown` or `json`; raises ValueError for other formats."""
+    if format == "json":
+        return json.dumps(compare_json(a, b), indent=2) + "\n"
+    if format in ("table", "text"):
+        return compare(a, b, width=width, color=color)
+    if format != "markdown":
+        raise ValueError(f"unknown format '{format}': one of table, json, markdown")
+    blocks = [f"## {markdown.escape(_heading(a, b))}"]
+    for part in _parts(a, b):
+        blocks.append(markdown.escape(part) if isinstance(part, str) else markdown.grid_table(part))
+    return "\n\n".join(blocks) + "\n"
+
+
 def compare(a: Report, b: Report, *, width: int | None = None, color: bool = False) -> str:
     """Both specs side by side: the layers that differ, then the totals."""
     paint = Paint(color)
-    width = width or WIDTH
+    blocks = [[paint("bold", _heading(a, b))]]
+    for part in _parts(a, b):
+        blocks.append([part] if isinstance(part, str) else part.lines(width or WIDTH, paint))
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _heading(a: Report, b: Report) -> str:
+    names = [f"{clean(r.name or r.source.path)} ({r.dialect.label})" for r in (a, b)]
+    return "  ->  ".join(names)
+
+
+def _parts(a: Report, b: Report) -> Iterator[Grid | str]:
     found = changes(a, b)
-    names = [clean(r.name or r.source.path) for r in (a, b)]
-    shown = [c for c in found if c.kind != "same"]
-    lines = [paint("bold", f"{names[0]} ({a.dialect.label})  ->  {names[1]} ({b.dialect.label})")]
+    shown = [change for change in found if change.kind != "same"]
     if shown:
-        lines += ["", *_grid(shown).lines(width, paint)]
-    lines += ["", _summary(found)]
+        yield _grid(shown)
+    yield _summary(found)
     totals = total_changes(a.totals, b.totals)
     if totals:
-        lines += ["", *_totals(totals).lines(width, paint)]
-    return "\n".join(lines) + "\n"
+        yield _totals(totals)
 
 
 def _summary(found: Sequence[Change]) -> str:
@@ -220,22 +246,32 @@ def _facts(f: Facts | None) -> dict[str, Any] | None:
     return {"name": f.name, "op": f.op, **sizes}
 
 
-def dialects(reports: Sequence[Report], *, width: int | None = None, color: bool = False) -> str:
-    """One spec under several dialects: what differs, one column a dialect."""
+def dialects(
+    reports: Sequence[Report],
+    *,
+    width: int | None = None,
+    color: bool = False,
+    format: str = "table",
+) -> str:
+    """One spec under several dialects: what differs, one column a dialect; as table or Markdown."""
     paint = Paint(color)
+    name = clean(reports[0].name or reports[0].source.path)
+    readable = [report for report in reports if report.totals]
+    found = partings(readable)
+    labels = [report.dialect.label for report in readable]
+    columns = [Column("layer", kind="path"), Column("", kind="fixed")]
+    columns += [Column(label, least=10) for label in labels]
+    grid = Grid(columns, [_parting(p) for p in found])
+    same = f"no layer differs under {', '.join(labels)}"
+    if format == "markdown":
+        parts = [f"## {markdown.escape(name)}"]
+        parts.append(markdown.grid_table(grid) if found else same)
+        parts.append("\n".join(f"- {markdown.escape(_standing(report))}" for report in reports))
+        return "\n\n".join(parts) + "\n"
     width = width or WIDTH
-    labels = [report.dialect.label for report in reports]
-    found = partings(reports)
-    lines = [paint("bold", f"{clean(reports[0].name or reports[0].source.path)}")]
-    if not found:
-        lines += ["", f"no layer differs under {', '.join(labels)}"]
-    else:
-        columns = [Column("layer", kind="path"), Column("", kind="fixed", right=False)]
-        columns += [Column(label, least=10) for label in labels]
-        lines += ["", *Grid(columns, [_parting(p) for p in found]).lines(width, paint)]
-    lines.append("")
-    for label, report in zip(labels, reports, strict=True):
-        lines += hang(_standing(report), width, f"{label}: ", " " * (len(label) + 2))
+    lines = [paint("bold", name), "", *(grid.lines(width, paint) if found else [same]), ""]
+    for report in reports:
+        lines += hang(_standing(report), width, "", "  ")
     return "\n".join(lines) + "\n"
 
 
@@ -263,7 +299,7 @@ def _standing(report: Report) -> str:
     if errors:
         codes = ", ".join(dict.fromkeys(d.code for d in errors))
         parts.append(f"{plural(len(errors), 'error')} ({codes})")
-    return ", ".join(parts)
+    return f"{report.dialect.label}: {', '.join(parts)}"
 
 
 def dialects_json(reports: Sequence[Report]) -> dict[str, Any]:

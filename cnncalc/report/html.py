@@ -7,11 +7,12 @@ from ..rows import Report, Row
 from .layout import clean
 from .text import render as render_text
 from .words import (
-    LEGEND,
     MARKS,
     answer_line,
     answer_summary,
     count,
+    doubts,
+    legend,
     run_line,
     run_mark,
     symbol_lines,
@@ -38,8 +39,7 @@ def to_html(report: Report, strict: bool = False) -> str:
     parts += [_tag("p", _text(line)) for line in symbol_lines(report)]
     if report.layers:
         parts.append(_layers(report))
-    if any(row.assumed for row in report.layers):
-        parts.append(_tag("p", _text(LEGEND)))
+    parts += [_tag("p", _text(line)) for line in legend(report)]
     if report.totals:
         rows = [_cells(line, (LEFT, RIGHT)) for line in total_lines(report.totals)]
         parts.append(_tag("table", "".join(rows)))
@@ -71,13 +71,20 @@ def _layers(report: Report) -> str:
     rows = [_cells([name for name, _ in TITLES], styles, "th")]
     for name, shape in report.input_shapes.items():
         rows.append(_cells((name, "", volume(shape), "", "", ""), styles))
-    rows += [_cells(_row(row), styles) for row in report.layers]
+    signs = doubts(report)
+    rows += [_cells(_row(row, signs.get(row.name, "")), styles) for row in report.layers]
     return _tag("table", "".join(rows))
 
 
-def _row(row: Row) -> tuple[str, ...]:
-    output = ("~" if row.assumed else "") + volume(row.output)
-    return row.name, row.op, output, count(row.params), count(row.macs), run_mark(row)
+def _row(row: Row, doubt: str) -> tuple[str, ...]:
+    return (
+        row.name,
+        row.op,
+        doubt + volume(row.output),
+        count(row.params),
+        count(row.macs),
+        run_mark(row),
+    )
 
 
 def _answers(report: Report) -> str:

@@ -2,13 +2,14 @@
 its import alone costs as much as a whole check."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 WIDTH = 100  # where the caller does not know
 GAP = "  "
 MOST_LINES = 4  # of one cell
-LONG = 24  # cells of a word that is kept whole
+LONG = 26  # cells of a word that is kept whole
 TIE = "\u00a0"
 CODES = {
     "bold": "1",
@@ -48,10 +49,9 @@ def clean(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
+@lru_cache(maxsize=4096)
 def cell(char: str) -> int:
     """Terminal cells of one printable character."""
-    if char < "\u0300":
-        return 1
     if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
@@ -63,7 +63,7 @@ def cells(text: str) -> int:
     >>> cells("conv"), cells("層1")
     (4, 3)
     """
-    return len(text) if text.isascii() else sum(cell(c) for c in text)
+    return len(text) if text.isascii() else sum(map(cell, text))
 
 
 def cut(text: str, width: int) -> str:
@@ -92,51 +92,36 @@ def last(text: str, room: int) -> str:
 def cut_path(name: str, width: int) -> str:
     """A path name shortened inside its parts, which keep their numbers, or between them.
 
-    >>> cut_path("4/bottleneck2/add1/1/conv3", 18), cut_path("4/bottleneck2/add1/1/conv3", 16)
-    ('4/b…2/add1/1/conv3', '4/…/add1/1/conv3')
+    >>> cut_path("4/bottleneck2/add1/1/conv3", 18), cut_path("4/bottleneck2/add1/1/conv3", 14)
+    ('4/b…2/a…1/1/conv3', '4/…/1/conv3')
     """
-    parts = name.split("/")
-    for short in (name, _squeezed(parts, width)):
+    if cells(name) <= width:
+        return name
+    *parts, end = name.split("/")
+    for short in _shorter(parts, end):
         if cells(short) <= width:
             return short
-    head = _squeeze_to(parts[0], 4)
-    for i in range(2, len(parts)):
-        short = "/".join([head, "…", *parts[i:]])
-        if cells(short) <= width:
-            return short
-    return _cut_middle(name, width)
-
-
-def _cut_middle(text: str, width: int) -> str:
     head = max(width - 1, 0) // 3
-    return f"{first(text, head)}…{last(text, width - 1 - head)}"
+    return f"{first(name, head)}…{last(name, width - 1 - head)}"
 
 
-def _squeezed(parts: Sequence[str], width: int) -> str:
-    # The longest parts shortened first, the last one never.
-    parts = list(parts)
-    while cells("/".join(parts)) > width and len(parts) > 1:
-        longest = max(range(len(parts) - 1), key=lambda i: cells(parts[i]))
-        shorter = _squeeze(parts[longest])
-        if shorter == parts[longest]:
-            break
-        parts[longest] = shorter
-    return "/".join(parts)
+def _shorter(parts: Sequence[str], end: str) -> Iterator[str]:
+    # The last part names the layer, so that it is shortened after the others.
+    for most in range(max(map(len, parts), default=0), 2, -1):
+        yield "/".join([*(_squeeze(part, most) for part in parts), end])
+    for most in range(len(end), 5, -1) if parts else ():
+        yield "/".join([*(_squeeze(part, 3) for part in parts), _squeeze(end, most)])
+    for i in range(2, len(parts) + 1):
+        yield "/".join([_squeeze(parts[0], 4), "…", *parts[i:], end])
 
 
-def _squeeze_to(part: str, width: int) -> str:
-    while cells(part) > width and _squeeze(part) != part:
-        part = _squeeze(part)
-    return part
-
-
-def _squeeze(part: str) -> str:
-    # One character less before the number at the end; x…1 stays.
-    stem = part.rstrip("0123456789")
+@lru_cache(maxsize=4096)
+def _squeeze(part: str, most: int) -> str:
+    # At most so many characters where the number at the end lets it; x…1 stays.
+    stem = part.rstrip("0123456789") if part[-1:].isdigit() else part[:-1]
     number = part[len(stem) :]
-    if not number and not stem.endswith("…"):
-        stem, number = stem[:-1], stem[-1:]
-    return part if len(stem) < 3 else stem[:-2] + "…" + number
+    keep = max(most - 1 - len(number), 1)
+    return part if len(part) <= most or keep >= len(stem) - 1 else stem[:keep] + "…" + number
 
 
 def wrap(text: str, width: int, most: int = 0) -> list[str]:
@@ -222,7 +207,13 @@ class Grid(NamedTuple):
             loose = [i for i, low in floors.items() if wide[i] > low]
             if not loose:
                 return
-            wide[max(loose, key=lambda i: wide[i])] -= 1
+            wide[min(loose, key=lambda i: (self._broken(i, wide[i] - 1), -wide[i]))] -= 1
+
+    def _broken(self, i: int, width: int) -> int:
+        # Cells of a column that would be wrapped.
+        if self.columns[i].kind == "path":
+            return 0
+        return sum(cells(row[i].text) > width for row in self.rows)
 
     def _whole(self, i: int) -> int:
         # Plain volumes and counts are never wrapped, single sizes only if they are long.

@@ -5,14 +5,15 @@ from collections.abc import Iterable, Sequence
 
 from ..diagnostics import Diagnostic
 from ..rows import Report
-from .layout import clean
+from .layout import TIE, Grid, clean
 from .words import (
-    LEGEND,
     MARKS,
     answer_line,
     answer_summary,
     count,
+    doubts,
     grouped,
+    legend,
     run_line,
     run_mark,
     several,
@@ -23,7 +24,7 @@ from .words import (
     volume,
 )
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&!])")
 
 
 def render(reports: Sequence[Report], strict: bool = False) -> str:
@@ -54,14 +55,19 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def grid_table(grid: Grid) -> str:
+    """A grid of the terminal as a table."""
+    titles = [(">" if c.right else "") + c.title for c in grid.columns]
+    return table(titles, [[c.text.replace(TIE, " ") for c in row] for row in grid.rows])
+
+
 def _section(report: Report, strict: bool) -> str:
     blocks = [f"## {escape(title(report))}"]
     if report.symbols:
         blocks.append("\n".join(f"- {escape(line)}" for line in symbol_lines(report)))
     if report.layers:
         blocks.append(_layers(report))
-    if any(row.assumed for row in report.layers):
-        blocks.append(escape(LEGEND))
+    blocks += [escape(line) for line in legend(report)]
     if report.totals:
         blocks.append(table(["total", ""], total_lines(report.totals)))
     if report.expectations:
@@ -76,11 +82,12 @@ def _section(report: Report, strict: bool) -> str:
 
 def _layers(report: Report) -> str:
     inputs = [[name, "", volume(s), "", "", ""] for name, s in report.input_shapes.items()]
+    signs = doubts(report)
     rows = [
         [
             row.name,
             row.op,
-            ("~" if row.assumed else "") + volume(row.output),
+            signs.get(row.name, "") + volume(row.output),
             count(row.params),
             count(row.macs),
             run_mark(row),

@@ -14,14 +14,6 @@ from .words import ordered
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
-FAMILIES = {
-    "E": "The spec cannot be read",
-    "S": "A size does not fit",
-    "A": "An answer is wrong",
-    "B": "A budget is exceeded",
-    "W": "A questionable design",
-    "R": "The run disagrees, or could not be made",
-}
 
 
 def render(reports: Sequence[Report], strict: bool = False) -> str:
@@ -45,20 +37,17 @@ def to_sarif(reports: Sequence[Report], strict: bool = False) -> dict[str, Any]:
 
 
 def _rule(code: str) -> dict[str, Any]:
-    from ..rules.base import ENTRIES
+    from ..rules.codes import ENTRIES, explain_code
 
     entry = ENTRIES.get(code)
-    family = FAMILIES.get(code[0], "A finding")
-    rule: dict[str, Any] = {
+    if entry is None:
+        return {"id": code, "shortDescription": {"text": code}}
+    return {
         "id": code,
-        "shortDescription": {"text": entry.title if entry else family},
-        "help": {
-            "text": entry.text if entry and entry.text else f"{family}. cnncalc explain {code}"
-        },
+        "shortDescription": {"text": entry.title},
+        "help": {"text": entry.text, "markdown": explain_code(code, "markdown")},
+        "defaultConfiguration": {"level": entry.severity},
     }
-    if entry:
-        rule["defaultConfiguration"] = {"level": entry.severity}
-    return rule
 
 
 def _result(report: Report, d: Diagnostic, index: int) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from .text import entry
 from .words import (
     AGREES,
     DISAGREES,
-    LEGEND,
     MARKS,
     NOT_RUN,
     answer_line,
     answer_summary,
     count,
+    doubts,
     grouped,
+    legend,
     plural,
     run_line,
     run_mark,
@@ -37,6 +38,7 @@ COLUMNS = (
     Column("run", kind="fixed"),
 )
 MARK_STYLES = {AGREES: "good", DISAGREES: "bad", NOT_RUN: "dim", "?": "warning"}
+SIGN_STYLES = {"": "", "~": "warning", "!": "bad"}
 FEW = 12  # answers shown one by one
 
 
@@ -79,17 +81,17 @@ def grid(report: Report) -> Grid:
         [Cell(clean(name)), Cell(""), Cell(volume(shape)), Cell(""), Cell(""), Cell("")]
         for name, shape in report.input_shapes.items()
     ]
-    return Grid(COLUMNS, inputs + [_row(row) for row in report.layers])
+    signs = doubts(report)
+    return Grid(COLUMNS, inputs + [_row(row, signs.get(row.name, "")) for row in report.layers])
 
 
-def _row(row: Row) -> list[Cell]:
+def _row(row: Row, doubt: str) -> list[Cell]:
     mark = run_mark(row)
     output = tie(volume(row.output)).replace(tie(" x "), tie(" x") + " ")
-    doubt = "~" if row.assumed else ""
     return [
         Cell(clean(row.name)),
         Cell(clean(row.op), "dim"),
-        Cell(doubt + output, "warning" if doubt else ""),
+        Cell(doubt + output, SIGN_STYLES[doubt]),
         Cell(count(row.params), "dim" if row.params == 0 else ""),
         Cell(count(row.macs), "dim" if row.macs == 0 else ""),
         Cell(mark, MARK_STYLES[mark]),
@@ -97,7 +99,8 @@ def _row(row: Row) -> list[Cell]:
 
 
 def _totals(report: Report, width: int) -> list[str]:
-    lines = [f"  {LEGEND}", ""] if any(row.assumed for row in report.layers) else []
+    lines = [f"  {line}" for line in legend(report)]
+    lines += [""] if lines else []
     for label, text in total_lines(report.totals) if report.totals else []:
         lines += hang(text, width, f"{label:<13}", " " * 13)
     return lines

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from ..diagnostics import Diagnostic, Span
+from ..rows import Report
 from ..source import Source
 from .layout import WIDTH, Paint, cells, clean, first, hang, last
 from .words import grouped, several
@@ -32,6 +33,11 @@ def render(
     return "\n\n".join("\n".join(block) for block in blocks) + ("\n" if blocks else "")
 
 
+def diagnostics(report: Report, *, width: int | None = None, color: bool = False) -> str:
+    """All diagnostics of a report (see `render`)."""
+    return render(report.diagnostics, report.source, width=width, color=color)
+
+
 def entry(group: list[Diagnostic], source: Source, width: int | None, paint: Paint) -> list[str]:
     """The lines of one diagnostic, or of several alike ones that are shown as one."""
     d = group[0]
@@ -41,7 +47,9 @@ def entry(group: list[Diagnostic], source: Source, width: int | None, paint: Pai
     head = f"{d.severity}[{d.code}]"
     lines = _paragraphs(d.message, width, head + ": ", "    ")
     lines[0] = paint(d.severity, head) + paint("bold", lines[0][len(head) :])
-    lines.append(f"{' ' * gutter}{paint('place', '-->')} {_place(d, source)}")
+    arrow, *rest = _place(d, source, width - gutter - 4)
+    lines.append(f"{' ' * gutter}{paint('place', '-->')} {arrow}")
+    lines += [f"{' ' * gutter}    {line}" for line in rest]
     if d.span and source.line(d.span.line):
         lines += _excerpt(d.span, source.line(d.span.line), gutter, width, paint)
     more = [f"help: {text}" for text in d.help]
@@ -62,12 +70,15 @@ def _paragraphs(text: str, width: int, head: str, rest: str) -> list[str]:
     return lines
 
 
-def _place(d: Diagnostic, source: Source) -> str:
+def _place(d: Diagnostic, source: Source, width: int) -> list[str]:
     place = clean(source.path)
     if d.span:
         place += f":{d.span.line}:{d.span.column}"
-    inside = d.layer is not None and "/" in d.layer
-    return f"{place} (layer {clean(str(d.layer))})" if inside else place
+    if d.layer is None or "/" not in d.layer:
+        return [place]
+    layer = f"(layer {clean(d.layer)})"
+    whole = f"{place} {layer}"
+    return [whole] if cells(whole) <= width else [place, layer]
 
 
 def _excerpt(span: Span, line: str, gutter: int, width: int, paint: Paint) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from .. import units
 from ..diagnostics import Diagnostic
 from ..formula import Number, domain_text
 from ..rows import Expectation, Report, Row, RunReport, Totals
@@ -10,8 +11,7 @@ from .layout import clean
 AGREES, DISAGREES, NOT_RUN = "✓", "✗", "·"
 MARKS = {"right": AGREES, "wrong": DISAGREES, "unreadable": "?"}
 SEVERITIES = ("error", "warning", "note")
-LEGEND = "~ follows from a size that does not fit"
-MIB = 1 << 20
+LEGEND = {"!": "does not fit", "~": "follows from a size that does not fit"}
 
 
 def volume(shape: Iterable[Number]) -> str:
@@ -21,8 +21,18 @@ def volume(shape: Iterable[Number]) -> str:
     '55x55x96'
     """
     dims = [str(n) for n in shape]
-    spaced = any(not d.isalnum() for d in dims)
-    return (" x " if spaced else "x").join(dims)
+    if all(d.isalnum() for d in dims):
+        return "x".join(dims)
+    return " x ".join(f"({d})" if _is_sum(d) else d for d in dims)
+
+
+def _is_sum(text: str) -> bool:
+    depth = 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if char == " " and depth == 0:
+            return True
+    return False
 
 
 def count(n: Number) -> str:
@@ -46,15 +56,10 @@ def signed(n: Number) -> str:
 def memory(n: Number) -> str:
     """Bytes in a unit that reads well.
 
-    >>> memory(67108864), memory(640), memory(2**31)
-    ('64.0 MiB', '640 bytes', '2.0 GiB')
+    >>> memory(67108864), memory(2**31)
+    ('64.0 MiB', '2.0 GiB')
     """
-    if not isinstance(n, int):
-        return f"{n} bytes"
-    for unit, size in (("GiB", MIB << 10), ("MiB", MIB), ("KiB", 1 << 10)):
-        if n >= size:
-            return f"{n / size:,.1f} {unit}"
-    return f"{n} bytes"
+    return units.binary(n) if isinstance(n, int) else f"{n} bytes"
 
 
 def plural(n: int, noun: str) -> str:
@@ -82,11 +87,24 @@ def run_mark(row: Row) -> str:
     return AGREES if row.run.agrees else DISAGREES
 
 
+def doubts(report: Report) -> dict[str, str]:
+    """The sign before the output of each layer that does not fit, or follows from one."""
+    found = {row.name: "~" for row in report.layers if row.assumed}
+    wrong = {d.layer for d in report.diagnostics if d.severity == "error" and d.code[0] == "S"}
+    return found | {row.name: "!" for row in report.layers if row.name in wrong}
+
+
+def legend(report: Report) -> list[str]:
+    """What the signs of `doubts` mean."""
+    used = set(doubts(report).values())
+    return [f"{sign} {text}" for sign, text in LEGEND.items() if sign in used]
+
+
 def title(report: Report) -> str:
     """Name, dialect and file of a spec."""
     path = clean(report.source.path)
-    name = clean(report.name)
-    return f"{name or path} ({report.dialect.label})" + (f"  {path}" if name else "")
+    name = clean(report.name) or path
+    return f"{name} ({report.dialect.label})" + (f"  {path}" if name != path else "")
 
 
 def symbol_lines(report: Report) -> list[str]:
