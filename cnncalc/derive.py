@@ -21,7 +21,7 @@ class Derivation(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
 
 
-class _Value(NamedTuple):
+class Value(NamedTuple):
     """What is known of a volume while deriving: its shape, its view of the input."""
 
     shape: Shape
@@ -50,19 +50,19 @@ def derive(graph: Graph, inputs: Mapping[str, Shape]) -> Derivation:
         if not broken:
             found.extend(_diagnostic(f, vertex) for f in findings)
         assumed = misfit or row.assumed
-        values[vertex.name] = _Value(row.output, row.receptive_field, row.jump, assumed, broken)
+        values[vertex.name] = Value(row.output, row.receptive_field, row.jump, assumed, broken)
         weights.setdefault(vertex.name, (vertex.share or vertex.name, row))
     totals = _totals(rows, inputs, graph.outputs)
     return Derivation(tuple(rows), totals, tuple(found))
 
 
-def _start(shape: Shape) -> _Value:
+def _start(shape: Shape) -> Value:
     ones: Shape = (1,) * (len(shape) - 1)
-    return _Value(shape, ones, ones)
+    return Value(shape, ones, ones)
 
 
 def _row(
-    vertex: Vertex, sources: Sequence[_Value], earlier: Mapping[str, tuple[str, Row]]
+    vertex: Vertex, sources: Sequence[Value], earlier: Mapping[str, tuple[str, Row]]
 ) -> tuple[Row, list[Finding]]:
     layer, dialect = vertex.layer, vertex.dialect
     shapes = [v.shape for v in sources]
@@ -72,7 +72,7 @@ def _row(
     buffers = layer.buffers(shapes, dialect)
     if vertex.share is not None:
         findings = [*findings, *_share_findings(vertex.share, weights, earlier)]
-    field, jump = _reach(sources, layer.reach(shapes, dialect))
+    field, jump = reach(sources, layer.reach(shapes, dialect))
     row = Row(
         vertex.name, layer.op, layer, vertex.inputs, tuple(shapes), output, weights, buffers,
         0 if vertex.share else count(weights), 0 if vertex.share else count(buffers),
@@ -114,7 +114,7 @@ def count(arrays: Mapping[str, Shape]) -> Number:
     return total
 
 
-def _reach(sources: Sequence[_Value], steps: Sequence[Reach] | None) -> tuple[Shape, Shape]:
+def reach(sources: Sequence[Value], steps: Sequence[Reach] | None) -> tuple[Shape, Shape]:
     """Receptive field and jump after a layer: r + steps·j and j·jump (Araujo 2019).
 
     A join sees the largest of its inputs' fields.
