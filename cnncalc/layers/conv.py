@@ -235,7 +235,7 @@ class SeparableConv(Layer, op="separable_conv"):
         return {**found, **pointwise}
 
     def macs(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
-        middle = self._depthwise().output(inputs, dialect)
+        middle = (*spatial(output), inputs[0][-1] * self.multiplier)
         first = self._depthwise().macs(inputs, middle, dialect)
         return first + self._pointwise().macs([middle], output, dialect)
 
