@@ -2,7 +2,7 @@
 its import alone costs as much as a whole check."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -109,7 +109,7 @@ def _shorter(parts: Sequence[str], end: str) -> Iterator[str]:
     # The last part names the layer, so that it is shortened after the others.
     for most in range(max(map(len, parts), default=0), 2, -1):
         yield "/".join([*(_squeeze(part, most) for part in parts), end])
-    for most in range(len(end), 5, -1) if parts else ():
+    for most in range(len(end), 4, -1) if parts else ():
         yield "/".join([*(_squeeze(part, 3) for part in parts), _squeeze(end, most)])
     for i in range(2, len(parts) + 1):
         yield "/".join([_squeeze(parts[0], 4), "…", *parts[i:], end])
@@ -188,40 +188,40 @@ class Grid(NamedTuple):
 
     def widths(self, width: int) -> list[int]:
         """Cells of each column: as wide as the widest cell, narrowed until all fit."""
+        room = width - len(GAP) * (len(self.columns) - 1)
+        sizes = [[cells(row[i].text) for row in self.rows] for i in range(len(self.columns))]
+        titles = [cells(c.title) for c in self.columns]
         wide = [
-            max([cells(c.title), *(cells(row[i].text) for row in self.rows)])
-            for i, c in enumerate(self.columns)
+            max(title, min(max(size, default=0), room))
+            for title, size in zip(titles, sizes, strict=True)
         ]
-        room = width - len(GAP) * (len(wide) - 1)
-        for kinds, least in (("path", 16), ("text", 0), ("path", 8)):
-            self._narrow(wide, room, kinds, least)
+        for path, word in ((16, LONG), (8, LONG), (8, 0)):
+            low = {
+                i: max(titles[i], path if column.kind == "path" else self._least(i, word))
+                for i, column in enumerate(self.columns)
+                if column.kind != "fixed"
+            }
+            self._narrow(wide, room, low, sizes)
         return wide
 
-    def _narrow(self, wide: list[int], room: int, kind: str, least: int) -> None:
-        floors = {
-            i: max(least or c.least, cells(c.title), self._whole(i))
-            for i, c in enumerate(self.columns)
-            if c.kind == kind
-        }
+    def _narrow(
+        self, wide: list[int], room: int, low: Mapping[int, int], sizes: Sequence[Sequence[int]]
+    ) -> None:
+        # One cell at a time where it hurts the fewest rows; a wrapped text hurts most.
+        weights = [1 if column.kind == "path" else 4 for column in self.columns]
         while sum(wide) > room:
-            loose = [i for i, low in floors.items() if wide[i] > low]
+            loose = [i for i, least in low.items() if wide[i] > least]
             if not loose:
                 return
-            wide[min(loose, key=lambda i: (self._broken(i, wide[i] - 1), -wide[i]))] -= 1
+            hurt = {i: weights[i] * sum(size >= wide[i] for size in sizes[i]) for i in loose}
+            wide[min(loose, key=lambda i: (hurt[i], -wide[i]))] -= 1
 
-    def _broken(self, i: int, width: int) -> int:
-        # Cells of a column that would be wrapped.
-        if self.columns[i].kind == "path":
-            return 0
-        return sum(cells(row[i].text) > width for row in self.rows)
-
-    def _whole(self, i: int) -> int:
-        # Plain volumes and counts are never wrapped, single sizes only if they are long.
-        if self.columns[i].kind == "path":
-            return 0
+    def _least(self, i: int, long: int) -> int:
+        # Plain volumes and counts are never wrapped, and words only where they are long.
         texts = [row[i].text for row in self.rows]
-        words = (min(cells(word), LONG) for text in texts for word in text.split(" "))
-        return max([0, *words, *(cells(text) for text in texts if _plain(text))])
+        words = (min(cells(word), long) for text in texts for word in text.split(" "))
+        plain = (cells(text) for text in texts if _plain(text))
+        return max([self.columns[i].least, *words, *plain])
 
     def lines(self, width: int, paint: Paint) -> list[str]:
         """The grid as text: a line of titles, a rule, the rows."""
