@@ -159,6 +159,9 @@ def test_the_two_identities(n: int, a: int, b: int, c: int, d: int) -> None:
     assert f.evaluate(chain, {"n": n}) == ((n + a) // b + c) // d
     assert str(chain).count("floor") <= 1
     assert f.evaluate(f.ceil_div(free, b), {"n": n}) == -(-n // b)
+    fallen = (c - (free + a) // b) // d
+    assert f.evaluate(fallen, {"n": n}) == (c - (n + a) // b) // d
+    assert str(fallen).count("floor") <= 1
 
 
 layers = st.lists(
@@ -195,6 +198,20 @@ def test_symbolic_divisors(h: int, window: int, stride: int, n: int) -> None:
     assert f.evaluate(f.ceil_div(H, s) * s - H, env) == -(-h // stride) * stride - h
     back = expr.evaluate(str(size), {"H": H, "k": k, "s": s}.__getitem__)
     assert f.evaluate(back, env) == expected
+
+
+@given(st.integers(1, 30), st.integers(1, 9), st.integers(-20, 20), st.integers(1, 6))
+def test_shared_factors_and_steady_remainders(h: int, stride: int, c: int, n: int) -> None:
+    shared = f.floor_div(n * H + c, n * s)
+    assert f.evaluate(shared, {"H": h, "s": stride}) == (n * h + c) // (n * stride)
+    assert f.evaluate(f.ceil_div(n * H + c, n * s), {"H": h, "s": stride}) == math.ceil(
+        Fraction(n * h + c, n * stride)
+    )
+    for product, number in [(H * (H - 1), h * (h - 1)), (H**3 - H, h**3 - h)]:
+        assert f.evaluate((n * product + c) // 6, {"H": h}) == (n * number + c) // 6
+    part = Symbol("t", min=0, max=30)
+    low = f.lower_bound(f.divide(n, part + c * c))
+    assert low is None or low <= Fraction(n, h + c * c)
 
 
 def test_thousand_layers_are_quick_and_short() -> None:
