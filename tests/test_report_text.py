@@ -7,6 +7,14 @@ from cnncalc.report.layout import cells
 from cnncalc.report.text import render
 from cnncalc.source import Source
 
+SHAPE = """\
+error[S001]: stride 3 does not fit: (7 - 3 + 2*0)/3 + 1 = 7/3 is not a whole number
+  --> specs/x.yaml:6:35
+   |
+ 6 |   - conv: {filters: 1, kernel: 3, stride: 3}
+   |                                   ^^^^^^^^^
+   = help: stride 2 fits (output 3x3)
+"""
 LINE = "  - conv: {filters: 1, kernel: 3, stride: 3}"
 
 
@@ -23,14 +31,7 @@ def test_shape() -> None:
         Span(6, 35, 9), "conv1", ("stride 2 fits (output 3x3)",),
     )  # fmt: skip
     text = render([d], Source("\n" * 5 + LINE, "specs/x.yaml"))
-    assert text == """\
-error[S001]: stride 3 does not fit: (7 - 3 + 2*0)/3 + 1 = 7/3 is not a whole number
-  --> specs/x.yaml:6:35
-   |
- 6 |   - conv: {filters: 1, kernel: 3, stride: 3}
-   |                                   ^^^^^^^^^
-   = help: stride 2 fits (output 3x3)
-"""
+    assert text == SHAPE
 
 
 def test_nothing_found_is_empty() -> None:
