@@ -97,7 +97,7 @@ class Conv(Layer, op="conv"):
         return found
 
     def macs(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
-        return product((*spatial(output), *self.weights(inputs, dialect)["kernel"]))
+        return product(spatial(output)) * product(self.weights(inputs, dialect)["kernel"])
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         channels = inputs[0][-1]
