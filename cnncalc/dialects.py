@@ -79,6 +79,8 @@ class Dialect(NamedTuple):
     ceil: Rule = clipped_rule  # what an explicit `round: ceil` does
     tf_same: bool = False  # `same` depends on the input size and takes any stride
     same_strides: bool = True  # `same` is accepted with strides above 1
+    same_pools: bool = True  # pools take `same` too
+    same_lower: bool = True  # `same` may put the odd one of the zeros first
     asymmetric: bool = False  # padding may differ at the two ends
     uneven_same: bool = False  # an odd total of `same` is split unevenly
     half_pad: str = ""  # the limit on a pool's padding: "half" or "kernel"
@@ -105,8 +107,23 @@ DIALECTS = {
             include_pad=True,
             truncates=True,
         ),
-        Dialect("torch", same_strides=False, uneven_same=True, half_pad="half", include_pad=True),
-        Dialect("keras", tf_same=True, asymmetric=True, uneven_same=True, lrn_divides=False),
+        Dialect(
+            "torch",
+            same_strides=False,
+            same_pools=False,
+            same_lower=False,
+            uneven_same=True,
+            half_pad="half",
+            include_pad=True,
+        ),
+        Dialect(
+            "keras",
+            tf_same=True,
+            same_lower=False,
+            asymmetric=True,
+            uneven_same=True,
+            lrn_divides=False,
+        ),
         Dialect("jax", tf_same=True, asymmetric=True, uneven_same=True, lrn_divides=False),
         Dialect("onnx", tf_same=True, asymmetric=True, uneven_same=True, truncates=True),
     )
@@ -177,9 +194,11 @@ Ends = tuple[Number, Number]
 
 def _same_ends(d: Dialect, n: Number, K: Number, s: Number, upper: bool) -> tuple[Ends, Flaw]:
     """The zero padding that `same` stands for, at both ends, and what is wrong with it."""
-    if d.tf_same:
-        return _split(same_total(n, K, s), upper), None
     flaw: Flaw = None
+    if not (upper or d.same_lower):
+        flaw = ("S010", f"the {d.name} dialect has no pad 'same_lower', only 'same'")
+    if d.tf_same:
+        return _split(same_total(n, K, s), upper), flaw
     if not d.same_strides and s != 1:
         flaw = ("S010", f"the {d.name} dialect refuses pad 'same' with stride {s}")
     total = K - 1
@@ -247,15 +266,17 @@ def pool_window(
         rule = d.ceil
     else:
         rule = d.pool_padded if padded else d.pool
-    flaw = flaw or _pool_flaw(d, k, K, before, after)
+    if isinstance(pad, str) and pad != "valid" and not d.same_pools:
+        flaw = ("S010", f"the pools of the {d.name} dialect have no pad '{pad}', only numbers")
+    flaw = flaw or _pool_flaw(d, k, before, after)
     return Window(n, k, s, dil, before, after, rule(n, K, s, before, after), rule, "pool", flaw)
 
 
-def _pool_flaw(d: Dialect, k: Number, K: Number, before: Number, after: Number) -> Flaw:
+def _pool_flaw(d: Dialect, k: Number, before: Number, after: Number) -> Flaw:
     most = maximum(before, after)
-    if d.half_pad == "half" and compare(2 * most, K) == 1:
+    if d.half_pad == "half" and compare(2 * most, k) == 1:
         return ("S006", f"a pool padded by {most} is refused by torch: at most half the kernel {k}")
-    if d.half_pad == "kernel" and compare(most, K) in (0, 1):
+    if d.half_pad == "kernel" and compare(most, k) in (0, 1):
         return ("S006", f"a pool padded by {most} is refused by caffe: less than the kernel {k}")
     return None
 
@@ -283,6 +304,10 @@ def transpose_window(
         rule = transpose_valid_rule if d.name in ("keras", "jax") else transpose_rule
     else:
         ends, flaw = _ends(d, pad, n, K, s)
+    if d.name == "keras" and isinstance(pad, str) and compare(extra, 0) == 1:
+        # with an output padding: (n - 1)s + K for `valid`, (n - 1)s + K mod 2 for `same`
+        rule = transpose_rule
+        ends = (0, 0) if pad == "valid" else (K // 2, K // 2)
     out = rule(n, K, s, *ends) + extra
     if flaw is None and compare(extra, 0) == 1 and compare(extra, maximum(s, dil)) in (0, 1):
         flaw = ("S011", f"output_pad {extra} must be smaller than the stride {s} or the dilation")

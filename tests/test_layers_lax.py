@@ -281,6 +281,8 @@ def test_macs_of_connected_maps() -> None:
 # --- closed forms ---------------------------------------------------------------------
 
 NAMES = "dhw"
+
+
 def symbols(shapes: list[tuple[int, ...]]) -> tuple[list[Any], list[str], int]:
     """Spatial sizes as symbols: ours, and the text for jax.export; 1 stays 1."""
     low = max(max(s[:-1], default=1) for s in shapes)

@@ -104,7 +104,11 @@ def _transpose_ends(run: Any, K: int, s: int, p: Any, extra: int) -> tuple[int, 
     """Zeros around the stretched input of a transposed convolution, along one axis."""
     longer = max(s - K, 0)
     keras_like = run.dialect.name in ("keras", "jax")
-    if p == "valid":
+    if run.dialect.name == "keras" and isinstance(p, str) and extra:
+        # (n - 1)s + K, or with `same` (n - 1)s + K % 2, each plus the output padding
+        half = 0 if p == "valid" else K // 2
+        cut, after = (half, half), 0
+    elif p == "valid":
         cut, after = (0, 0), longer if keras_like else 0
     elif isinstance(p, str):  # the output is n·s: the gradient of a `same` convolution
         small = max(K - s, 0) // 2
@@ -325,9 +329,7 @@ def lrn(run: Any, x: Any, layer: Any) -> Any:
     before = size // 2
     ones = (1,) * (x.ndim - 1)
     ends = [(0, 0)] * (x.ndim - 1) + [(before, size - 1 - before)]
-    total = lax.reduce_window(
-        x * x, x.dtype.type(0), lax.add, (*ones, size), (*ones, 1), ends
-    )
+    total = lax.reduce_window(x * x, x.dtype.type(0), lax.add, (*ones, size), (*ones, 1), ends)
     alpha = float(layer.alpha)
     if run.dialect.name in LRN_OVER_SIZE:
         alpha /= size

@@ -39,8 +39,10 @@ def group_misfits(name: str, value: Number, groups: Number) -> Iterator[Misfit]:
         return
     fixes: tuple[Fix, ...] = ()
     if isinstance(value, int) and isinstance(groups, int):
-        nearest = sorted((g for g in range(1, min(value, 4096) + 1) if value % g == 0),
-                         key=lambda g: abs(g - groups))[:3]
+        nearest = sorted(
+            (g for g in range(1, min(value, 4096) + 1) if value % g == 0),
+            key=lambda g: abs(g - groups),
+        )[:3]
         fixes = tuple(Fix(f"groups: {g}", {"groups": g}) for g in nearest)
     yield Misfit("S004", f"groups {groups} does not divide {name} {value}", "groups", fixes)
 
