@@ -32,8 +32,8 @@ def explain_code(code: str, format: str = "text") -> str:
 def unknown(code: str) -> str:
     """What to say of a code that does not exist.
 
-    >>> unknown("S012")
-    "there is no code S012; did you mean 'S011'?"
+    >>> unknown("s12")
+    "there is no code S12; did you mean 'S011'?"
     """
     name = code.strip().upper()[:20]
     family = [c for c in ENTRIES if c[0] == name[:1] and name[1:].isdigit()]

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..diagnostics import Diagnostic
-from ..layers.base import Shape
+from ..layers.base import Shape, product
 from ..rows import Row
-from .base import counted, listed, rule, volume, whole
+from .base import AXES, counted, listed, rule, volume, whole
 from .net import KEEPING, TRANSPARENT, Net, activation, say
 from .shrink import empty_taps, fast_runs, lone_pixels, long_steps
 
@@ -43,8 +43,8 @@ def shrinking(net: Net) -> Iterator[Diagnostic]:
 
     - three or more unpadded convolutions with stride 1 follow each other and take half of
       the rows or columns, or more;
-    - one convolution or pool in the middle of the network, followed by another one, divides
-      the height or width by more than 4;
+    - one convolution or pool in the middle of the network, followed by another one, has a
+      stride above 4;
     - a kernel larger than 1 slides over an axis that has only one position left, so that
       all its other weights meet nothing but padding.
 
@@ -60,7 +60,9 @@ def shrinking(net: Net) -> Iterator[Diagnostic]:
         pads = listed(sorted({f"(F - 1)/2 = {(_int(w.extent) - 1) // 2}" for w in row.windows}))
         yield say("W001", row, text + volume(last), f"pad: {pads} keeps the size")
     for row, axis, n, out in long_steps(net):
-        text = f"one {row.op} takes axis {axis} from {n} to {out} positions, a {n // out}th"
+        axes = AXES.get(len(row.windows), ())
+        what = f"{axes[axis]}s" if axes else f"positions of axis {axis}"
+        text = f"{row.name} alone takes {n} {what} to {out}"
         yield say("W001", row, text, "shrink in several steps, with layers between them")
     for row in lone_pixels(net):
         sizes = volume(row.input[0][:-1])
@@ -128,7 +130,8 @@ def _factorised(first: Row, second: Row) -> bool:
         return True
     if second.op == "conv_transpose" and any(w.s != 1 for w in second.windows):
         return True
-    widths = whole((first.input[0][-1], first.output[-1], second.output[-1]))
+    reads = product(first.input[0]) if first.op == "dense" else first.input[0][-1]
+    widths = whole((reads, first.output[-1], second.output[-1]))
     if widths is None or widths[1] < min(widths[0], widths[2]):
         return True
     return _crossed(first, second)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..dialects import Window
 from ..formula import compare
-from ..layers.base import Fix, Layer, Shape, axes
+from ..layers.base import Fix, Layer, Shape, axes, product
 from . import unread
 from .base import Case, Finding, fits, listed, too_large, volume, whole
 
@@ -62,24 +62,24 @@ def _line(trial: Trial, case: Case) -> str:
 
 def search_pad(case: Case, finding: Finding) -> Iterator[Trial]:
     """Nearest numbers of zeros at both ends."""
-    yield from _along_axes(case, "pad", _pads)
+    yield from _along_axes(case, finding, "pad", _pads)
 
 
 def search_stride(case: Case, finding: Finding) -> Iterator[Trial]:
-    yield from _along_axes(case, "stride", lambda w: _near(w.s, WIDE))
+    yield from _along_axes(case, finding, "stride", lambda w: _near(w.s, WIDE))
 
 
 def search_kernel(case: Case, finding: Finding) -> Iterator[Trial]:
-    yield from _along_axes(case, "kernel", _kernels)
+    yield from _along_axes(case, finding, "kernel", _kernels)
 
 
 def search_dilation(case: Case, finding: Finding) -> Iterator[Trial]:
     if any(w.d != 1 for w in case.windows):
-        yield from _along_axes(case, "dilation", lambda w: _near(w.d, WIDE))
+        yield from _along_axes(case, finding, "dilation", lambda w: _near(w.d, WIDE))
 
 
 def search_output_pad(case: Case, finding: Finding) -> Iterator[Trial]:
-    yield from _along_axes(case, "output_pad", lambda w: range(_whole(w.s), -1, -1))
+    yield from _along_axes(case, finding, "output_pad", lambda w: range(_whole(w.s), -1, -1))
 
 
 def search_round(case: Case, finding: Finding) -> Iterator[Trial]:
@@ -100,38 +100,50 @@ def search_transposed_same(case: Case, finding: Finding) -> Iterator[Trial]:
 
 
 def _along_axes(
-    case: Case, field: str, candidates: Callable[[Window], Iterable[int]]
+    case: Case, finding: Finding, field: str, candidates: Callable[[Window], Iterable[int]]
 ) -> Iterator[Trial]:
-    """The layer with `field` changed to the nearest value that fits, axis by axis."""
+    """The layer with `field` changed to the nearest value that fits, axis by axis.
+
+    Where no value lets every pixel be read, one that merely fits will do for an error.
+    """
     if field not in case.layer.fields:
         return
+    for strict in (True, False) if finding.severity == "error" else (True,):
+        layer = _changed(case, field, candidates, strict)
+        if layer is not None and layer != case.layer:
+            text = f"{field}: {_shown(getattr(layer, field))}"
+            yield Trial(text, layer, case.inputs)
+            return
+
+
+def _changed(
+    case: Case, field: str, candidates: Callable[[Window], Iterable[int]], strict: bool
+) -> Layer | None:
+    """The layer with the first candidate that is good along each axis that is not."""
     values = [_current(case, field, i) for i in range(len(case.windows))]
     for i, w in enumerate(case.windows):
-        if good(w, case):
+        if good(w, case, strict):
             continue
         for value in islice(candidates(w), WIDTH):
-            tried = [*values]
-            tried[i] = value
+            tried = [*values[:i], value, *values[i + 1 :]]
             layer = case.layer.replace(**{field: _joined(tried)})
-            if good(layer.windows(case.inputs, case.dialect)[i], case):
+            if good(layer.windows(case.inputs, case.dialect)[i], case, strict):
                 values = tried
                 break
         else:
-            return
-    layer = case.layer.replace(**{field: _joined(values)})
-    if layer != case.layer:
-        yield Trial(f"{field}: {_shown(_joined(values))}", layer, case.inputs)
+            return None
+    return case.layer.replace(**{field: _joined(values)})
 
 
-def good(w: Window, case: Case) -> bool:
-    """Nothing is wrong along this axis, and nothing real goes unread."""
+def good(w: Window, case: Case, strict: bool) -> bool:
+    """Nothing is wrong along this axis; where strict, nothing real goes unread either."""
     if w.flaw or compare(w.out, 1) == -1 or not isinstance(w.s, int):
         return False
     if w.kind == "transpose":
         return True
     if too_large(w) or (case.exact and fits(w) is not True):
         return False
-    return unread.count(w).total == 0
+    return not strict or unread.count(w).total == 0
 
 
 def _current(case: Case, field: str, axis: int) -> Any:
@@ -273,6 +285,13 @@ def search_axes(case: Case, finding: Finding) -> Iterator[Trial]:
         yield Trial(f"{finding.field}: {_shown(filled)}", changed, case.inputs)
 
 
+def search_flat(case: Case, finding: Finding) -> Iterator[Trial]:
+    """A reshape to a flat vector always holds the same values."""
+    total = product(case.inputs[0])
+    if "to" in case.layer.fields and isinstance(total, int):
+        yield Trial(f"to: {total}", case.layer.replace(to=(total,)), case.inputs)
+
+
 def search_crop(case: Case, finding: Finding) -> Iterator[Trial]:
     yield from _brought_to(case, "crop", min)
 
@@ -320,6 +339,7 @@ SEARCHES: dict[str, tuple[Search, ...]] = {
     "S004": (search_divisor, search_filters, stated),
     "S005": (search_pad, search_kernel),
     "S006": (search_pad, search_kernel),
+    "S007": (stated, search_flat),
     "S008": (stated, search_axes),
     "S009": (stated, search_pad),
     "S010": (search_transposed_same, search_pad),

@@ -54,7 +54,7 @@ ENTRIES = (
 
             input: 8x8x3
             layers:
-              - conv: {filters: 8, kernel: three}
+              - conv: {filters: 8, kernel: 2.5}
 
         Sizes are whole numbers or expressions for them; `kernel`, `stride`, `pad` and
         `dilation` may list one value an axis. The message says what is expected and what was
@@ -79,7 +79,7 @@ ENTRIES = (
             layers:
               - conv: {filters: 8, kernel: 3}
                 name: CONV1
-              - relu
+              - relu:
                 from: CONV2
 
         Names without a path are looked up in the same list first, then around it; layers inside
@@ -92,9 +92,9 @@ ENTRIES = (
 
             input: 8x8x3
             layers:
-              - relu
+              - relu:
                 name: a
-              - tanh
+              - tanh:
                 name: a
 
         Rename one of them. Layers without a name are numbered and never clash.
@@ -194,9 +194,9 @@ ENTRIES = (
 
             input: 8x8x3
             layers:
-              - relu
+              - relu:
                 name: a
-              - relu
+              - relu:
                 from: [input, a]
 
         Give a join branches or a `from` with several names, and join several inputs before a

@@ -5,12 +5,13 @@ from math import prod
 from typing import NamedTuple
 
 from ..dialects import Window
+from ..formula import compare
 from ..rows import Row
 from .base import whole
 from .net import Net
 
 RUN = 3  # unpadded convolutions in a row before the rule speaks
-STEP = 4  # the largest factor of one layer inside a network
+STEP = 4  # the largest stride of one layer inside a network
 
 
 class _Run(NamedTuple):
@@ -59,13 +60,13 @@ def _narrows(row: Row) -> bool:
 
 
 def long_steps(net: Net) -> Iterator[tuple[Row, int, int, int]]:
-    """Layers amid sliding layers that divide an axis by more than STEP: row, axis, n, out."""
+    """Layers amid sliding layers with a stride above STEP: row, axis, n, out."""
     for row in net.rows:
         if row.assumed or not _slides(row) or not _slid_before(net, row):
             continue
         for axis, w in enumerate(row.windows):
             sizes = whole((w.n, w.out))
-            if sizes and sizes[1] > 1 and sizes[0] > STEP * sizes[1] and _slid_after(net, row):
+            if sizes and sizes[1] > 1 and compare(w.s, STEP) == 1 and _slid_after(net, row):
                 yield row, axis, sizes[0], sizes[1]
                 break
 

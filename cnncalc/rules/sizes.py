@@ -1,6 +1,6 @@
 """Size rules: does the layer fit its input? One function a rule."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..dialects import Dialect, Window
 from ..formula import compare
@@ -25,7 +25,7 @@ def judge(layer: Layer, inputs: Sequence[Shape], dialect: Dialect) -> list[Findi
     judged: list[Finding] = []
     for finding in findings(case):
         help_ = () if finding.severity == "note" else offers(case, finding)
-        if any(f.help == help_ for f in judged):
+        if any((f.code, f.help) == (finding.code, help_) for f in judged):
             help_ = ()
         judged.append(finding._replace(help=help_))
     return judged
@@ -58,7 +58,7 @@ def stride_fits(case: Case) -> Iterator[Finding]:
     """
     if not case.sliding:
         return
-    verdicts = [fits(w) for w in case.windows]
+    verdicts = [fits(w) if case.exact or w.extent != 1 else True for w in case.windows]
     bad = [i for i, v in enumerate(verdicts) if v is False]
     open_ = [i for i, v in enumerate(verdicts) if v is None]
     if bad and case.exact:
@@ -96,8 +96,7 @@ def pixels_read(case: Case) -> Iterator[Finding]:
     if not found:
         return
     counts = [(i, c.total) for i, c in found]
-    size = volume(w.n for w in case.windows)
-    rest = f"of the {size} input {unread.verb(counts)} never read"
+    rest = f"of the {_sized(w.n for w in case.windows)} {unread.verb(counts)} never read"
     if all(c.only_tail for _, c in found):
         why = _divisions(case, [i for i, _ in found])
         text = f"{unread.tail(counts, case)} {rest}: {why}"
@@ -125,10 +124,10 @@ def kernel_fits(case: Case) -> Iterator[Finding]:
     bad = [i for i, w in enumerate(case.windows) if too_large(w)]
     if not bad:
         return
-    padded = volume(w.padded for w in case.windows)
+    size = _sized(w.padded for w in case.windows)
     plain = all(compare(w.padded, w.n) == 0 for w in case.windows)
-    size = f"the {padded} input" if plain else f"the padded {padded} input"
-    text = f"{_kernel(case)} is larger than {size}: {_framework(case, bad[0])}"
+    what = f"the {'' if plain else 'padded '}{size}"
+    text = f"{_kernel(case)} is larger than {what}: {_framework(case, bad[0])}"
     yield Finding("S002", "error", text, "kernel")
 
 
@@ -313,11 +312,21 @@ def _misfits(case: Case) -> bool:
 def _kernel(case: Case) -> str:
     """The kernel with its article, and its extent where it is dilated."""
     noun = "pool" if case.windows[0].kind == "pool" else "filter"
-    text = an(f"{volume(w.k for w in case.windows)} {noun}")
+    kernel = volume(w.k for w in case.windows)
+    text = an(f"{kernel} {noun}" if len(case.windows) > 1 else f"{noun} of {kernel}")
     if any(w.d != 1 for w in case.windows):
         extent = volume(w.extent for w in case.windows)
         text += f" with dilation {_one(case, 'd')} (extent {extent})"
     return text
+
+
+def _sized(sizes: Iterable[object]) -> str:
+    """
+    >>> _sized([7, 7]), _sized([122])
+    ('7x7 input', 'input of 122')
+    """
+    known = list(sizes)
+    return f"{volume(known)} input" if len(known) > 1 else f"input of {volume(known)}"
 
 
 def _setting(case: Case) -> str:
@@ -347,13 +356,14 @@ def _divisions(case: Case, which: Sequence[int]) -> str:
 
 def _misfit(case: Case, bad: Sequence[int]) -> str:
     """What the lecture says of a stride that does not fit, in its own form."""
-    size = volume(w.n for w in case.windows)
+    what = _sized(w.n for w in case.windows)
     padded = volume(w.padded for w in case.windows)
-    what = f"{size} input" if size == padded else f"{size} input padded to {padded}"
+    plain = padded == volume(w.n for w in case.windows)
+    what = an(what) if plain else f"{an(what)} padded to {padded}"
     counts = [(i, case.windows[i].remainder) for i in bad]
     rest = unread.tail(counts, case)
-    of = "" if size == padded else f" of the padded input{'' if unread.real(case) else ', zeros,'}"
-    text = f"{_setting(case)} does not fit {an(what)}: {_divisions(case, bad)}"
+    of = "" if plain else f" of the padded input{'' if unread.real(case) else ', zeros,'}"
+    text = f"{_setting(case)} does not fit {what}: {_divisions(case, bad)}"
     return f"{text}: {rest}{of} {unread.verb(counts)} never read"
 
 
