@@ -46,8 +46,7 @@ def prove(
     found: dict[str, Proof] = {}
     for row in report.layers:
         progress(row.name)
-        known = row.name not in skip and _proved(row)
-        found[row.name] = Proof("proved" if known else "skipped")
+        found[row.name] = Proof("proved" if _proved(row) else "skipped")
     left = [row for row in report.layers if row.name not in skip]
     open_rows = [row for row in left if found[row.name].verdict != "proved"]
     if open_rows:

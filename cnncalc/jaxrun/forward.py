@@ -48,7 +48,7 @@ class _Pass:
         self.values: dict[str, Any] = {}
         self.found: list[Diagnostic] = []
         self.finite = True
-        self.stop = ""  # the layer that JAX would not run, or whose output is empty
+        self.stop = ""  # why nothing ran after some layer
 
     def run(self, tick: Callable[[str], None]) -> Outcome:
         for name, shape in self.net.inputs.items():
@@ -83,8 +83,7 @@ class _Pass:
 
     def _row(self, row: Row) -> RunRow:
         if any(name not in self.values for name in row.inputs):
-            why = f"it comes after '{self.stop}'" if self.stop else "its input was not computed"
-            return RunRow(None, 0, False, detail=f"not run: {why}")
+            return RunRow(None, 0, False, detail=f"not run: {self.stop}")
         xs = [self.values[name] for name in row.inputs]
         try:
             return self._checked(row, xs, self._traced(row, xs))
@@ -113,7 +112,7 @@ class _Pass:
         result = self._compare(row, [tuple(x.shape[1:]) for x in xs], tuple(y.shape), traced)
         errors = [d for d in self.found[before:] if d.severity == "error"]
         if 0 in y.shape:
-            self.stop = self.stop or row.name
+            self.stop = self.stop or f"JAX gives an empty volume at '{row.name}'"
         else:
             self.values[row.name] = y
         detail = result.detail or " ".join(d.message for d in errors[:1])
@@ -123,8 +122,10 @@ class _Pass:
 
     def _execute(self, row: Row, xs: list[Any], traced: Traced) -> Any:
         key = ("run", row.layer, row.dialect)
+        assert self.setting.device is not None
         if key not in self.setting.programs:
-            self.setting.programs[key] = compiled(row.layer, row.dialect)
+            platform = self.setting.device.handle.platform
+            self.setting.programs[key] = compiled(row.layer, row.dialect, platform)
         return self.setting.programs[key](self._arrays(row, traced), *xs)
 
     def _arrays(self, row: Row, traced: Traced) -> Arrays:
@@ -177,12 +178,13 @@ class _Pass:
         detail = self._output(row, output)
         if moved and not detail:
             detail = "compared from the real size of its input, which is not the derived one"
-        return RunRow(whole(output[1:]), params, True, real, True, detail)
+        same = output[1:] == row.output
+        return RunRow(whole(output[1:]), params, same, real, True, detail)
 
     def _output(self, row: Row, output: Shape) -> str:
         if output[:1] == (self.setting.batch,) and output[1:] == row.output:
             fits = row.name not in self.setting.misfits
-            return "" if fits else f"it does not fit: JAX gives {volume(output[1:])}"
+            return "" if fits else f"it does not fit: JAX floors it to {volume(output[1:])}"
         if row.name in self.setting.misfits:
             return f"it does not fit: JAX gives {volume(output[1:])}, not {volume(row.output)}"
         real = volume(output[1:])
@@ -224,7 +226,7 @@ class _Pass:
         known = row.name in self.setting.misfits
         said = f"JAX does not run '{row.name}': {reason(error)}"
         self._say("R009", said, row, note=known)
-        self.stop = self.stop or row.name
+        self.stop = self.stop or f"JAX does not run '{row.name}'"
         return RunRow(None, 0, False, detail=said)
 
 

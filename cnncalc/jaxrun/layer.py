@@ -1,6 +1,7 @@
 """One layer's reference: traced for its shapes, given real arrays, compiled and executed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from math import prod, sqrt
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -83,14 +84,29 @@ def trace(layer: Layer, dialect: Dialect, shapes: Sequence[tuple[Any, ...]]) -> 
     return Traced(run.weights, run.buffers, tuple(out.shape))
 
 
-def compiled(layer: Layer, dialect: Dialect) -> Callable[..., Any]:
+@cache
+def _fast_compile(platform: str) -> dict[str, Any]:
+    """Options that make compiling shorter where every program runs just once or twice."""
+    import jax
+
+    options = {"xla_backend_optimization_level": 0} if platform == "cpu" else {}
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=options)(0)
+    except Exception:  # a version of XLA that does not know them
+        return {}
+    return options
+
+
+def compiled(layer: Layer, dialect: Dialect, platform: str) -> Callable[..., Any]:
     """The reference as one compiled function of its arrays and inputs."""
     import jax
 
     def call(arrays: Arrays, *xs: Any) -> Any:
         return layer.reference(Bound(dialect, arrays), *xs)
 
-    compiled_call: Callable[..., Any] = jax.jit(call)
+    compiled_call: Callable[..., Any] = jax.jit(
+        call, compiler_options=_fast_compile(platform)
+    )
     return compiled_call
 
 

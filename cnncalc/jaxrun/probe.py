@@ -1,5 +1,6 @@
 """Which rows and columns of its input a layer never reads, found out on real tensors."""
 
+from collections.abc import Collection
 from typing import Any
 
 from ..diagnostics import Diagnostic
@@ -12,20 +13,15 @@ MAX_PROBE = 4096
 SINGLE = {"filters": 1, "groups": 1, "connect": None}
 
 
-def unread(net: Net, shown: frozenset[str]) -> list[Diagnostic]:
-    """A note R008 for each layer in `shown` (and each that ends early) with unread positions."""
+def unread(net: Net, shown: Collection[str]) -> list[Diagnostic]:
+    """A note R008 for each layer in `shown` that leaves positions of its input unread."""
     notes = []
     for row in net.rows:
-        if row.layer.windows(row.input, row.dialect) and (row.name in shown or _ends_early(row)):
+        if row.name in shown and row.layer.windows(row.input, row.dialect):
             text = _sentence(row)
             if text:
                 notes.append(Diagnostic("R008", "note", text, row.span, row.name))
     return notes
-
-
-def _ends_early(row: Row) -> bool:
-    found = row.layer.windows(row.input, row.dialect)
-    return any(isinstance(w.unread, int) and w.unread > 0 for w in found)
 
 
 def _sentence(row: Row) -> str:

@@ -14,6 +14,7 @@ from .probe import unread
 from .sizes import Env, Net, Sizes, at
 
 DRAWN = 3
+UNREAD = ("S001", "W005")  # a stride that does not fit; real values never read
 Status = Literal["agrees", "disagrees", "skipped", "failed"]
 
 
@@ -71,7 +72,7 @@ class _Run:
         with self._placed():
             outcomes = self._outcomes(nets)
             proof = prove(self.report, self.misfits, self.random, self._tick) if symbolic else None
-            notes = unread(nets[0], self._shown())
+            notes = unread(nets[0], self._shown(outcomes[0]))
         found = _merged(outcomes, sizes if symbolic else [])
         found += proof.diagnostics if proof else ()
         return self._result(outcomes, found, notes, proof, sizes)
@@ -106,10 +107,13 @@ class _Run:
             self.progress(min(self.done, self.total), self.total, name)
         self.done += 1
 
-    def _shown(self) -> frozenset[str]:
-        codes = {"S001"}
-        return frozenset(d.layer for d in self.report.diagnostics if d.layer and d.code in codes
-                         and d.severity != "note") | self.misfits  # fmt: skip
+    def _shown(self, outcome: Outcome) -> set[str]:
+        """Layers that ran, and that the derivation found to leave real values unread."""
+        found = self.report.diagnostics
+        early = {d.layer for d in found if d.code in UNREAD and d.severity != "note"}
+        pairs = zip(self.report.layers, outcome.rows, strict=True)
+        ran = {row.name for row, seen in pairs if seen.output and 0 not in seen.output}
+        return {name for name in ran if name in early or name in self.misfits}
 
     # --- the verdict -------------------------------------------------------------
 
@@ -122,7 +126,7 @@ class _Run:
         for i, row in enumerate(self.report.layers):
             seen = [outcome.rows[i] for outcome in outcomes]
             rows.append(row._replace(run=_joined(row, seen, proof, wrong)))
-        complete = all(r.run is not None and r.run.output is not None for r in rows)
+        complete = all(_ran(row) for row in rows)
         errors = [d for d in found if d.severity == "error"]
         detail = self._detail(rows, errors, complete, proof, sizes)
         status: Status = "disagrees" if errors else "agrees" if complete else "failed"
@@ -137,8 +141,8 @@ class _Run:
         self, rows: list[Row], errors: list[Diagnostic], complete: bool,
         proof: AllSizes | None, sizes: list[dict[str, int]],
     ) -> str:  # fmt: skip
-        ran = [row.run for row in rows if row.run is not None and row.run.output is not None]
-        params = sum(r.params for r in ran)
+        ran = [row for row in rows if _ran(row)]
+        params = sum(row.run.params for row in ran if row.run)
         verb = "traced" if self.options.only_shapes else "ran"
         of = "" if complete else f" of {len(rows)}"
         text = f"{verb} {len(ran)}{of} layer{'s' if len(rows) > 1 else ''}, {params:,} parameters"
@@ -146,6 +150,8 @@ class _Run:
         if sizes[0]:
             text += " at " + "; ".join(_sizes_text(env) for env in sizes)
         text += ": " + _judgement(rows, errors, complete)
+        floored = [row.name for row in rows if row.name in self.misfits and _ran(row)]
+        text += f"; {_names(floored)} did not fit" if floored else ""
         return text + (f"; {proof.detail}" if proof else "")
 
 
@@ -158,12 +164,19 @@ def _misfit(d: Diagnostic) -> str | None:
 def _judgement(rows: list[Row], errors: list[Diagnostic], complete: bool) -> str:
     if errors:
         names = list(dict.fromkeys(d.layer or "" for d in errors))
-        more = ", ..." if len(names) > 3 else ""
-        return f"{len(errors)} disagreement{'s' * (len(errors) > 1)} ({', '.join(names[:3])}{more})"
+        return f"{len(errors)} disagreement{'s' * (len(errors) > 1)} ({_names(names)})"
     if complete:
         return "every shape, weight and count agrees"
-    stopped = next(row.run.detail for row in rows if row.run is not None and row.run.output is None)
+    stopped = next(row.run.detail for row in rows if row.run is not None and not _ran(row))
     return f"what ran agrees; {stopped}"
+
+
+def _ran(row: Row) -> bool:
+    return row.run is not None and row.run.output is not None
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _sizes_text(env: Env) -> str:

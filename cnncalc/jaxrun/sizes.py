@@ -79,7 +79,7 @@ class Sizes:
     """Finds sizes at which every layer of a symbolic network works."""
 
     def __init__(self, report: Report, skip: frozenset[str] = frozenset()) -> None:
-        self.report, self.skip = report, skip
+        self.report, self.skip, self.ignored = report, skip, frozenset[str]()
         self.symbols = report.symbols
 
     def smallest(self, exact: bool = True) -> dict[str, int] | None:
@@ -87,15 +87,28 @@ class Sizes:
         return self.repair({name: s.min for name, s in self.symbols.items()}, exact)
 
     def draw(self, count: int, random: Any) -> list[dict[str, int]]:
-        """The smallest sizes that work, and others a little above; `random` is a Generator."""
-        first = self.smallest() or self.smallest(exact=False)
+        """The smallest sizes that work, and others a little above; `random` is a Generator.
+
+        Where strides never fit, sizes that are floored do.
+        """
+        first = self.smallest()
+        exact = first is not None
+        first = first or self._floored()
         found = [] if first is None else [first]
         for _ in range(4 * count):
             if first is None or len(found) >= count:
                 break
-            moved = self.repair({n: self._step(n, v, random) for n, v in first.items()}, True)
+            moved = self.repair({n: self._step(n, v, random) for n, v in first.items()}, exact)
             if moved is not None and moved not in found:
                 found.append(moved)
+        return found
+
+    def _floored(self) -> dict[str, int] | None:
+        """The smallest sizes without regard to strides, nor at last to layers that never work."""
+        found = self.smallest(exact=False)
+        if found is None and self.skip:
+            self.ignored = self.skip
+            found = self.smallest(exact=False)
         return found
 
     def _step(self, name: str, value: int, random: Any) -> int:
@@ -104,7 +117,7 @@ class Sizes:
 
     def points(self, count: int, random: Any) -> list[dict[str, int]]:
         """About `count` sizes: every symbol alone through consecutive values, then all at once."""
-        base = self.smallest(exact=False)
+        base = self._floored()
         if base is None:
             return []
         found = {tuple(base.values()): base}
@@ -150,8 +163,9 @@ class Sizes:
             uneven = {n for v in in_fields(row.layer) for n in self._fractional(v, env)}
             if uneven:
                 return uneven
-            if row.name not in self.skip:
-                blame = self._blame(row, layer, inputs, exact)
+            if row.name not in self.ignored:
+                strict = exact and row.name not in self.skip
+                blame = self._blame(row, layer, inputs, strict)
                 if blame is not None:
                     return blame
             shapes[row.name] = layer.output(inputs, row.dialect)
