@@ -151,7 +151,10 @@ def run_line(run: RunReport) -> str:
     if run.detail:
         text += f": {clean(run.detail)}"
     if run.platform:
-        text += f" ({clean(run.platform)}, {plural(run.devices, 'device')}, {clean(run.dtype)})"
+        where = [plural(run.devices, "device"), run.dtype]
+        if f"on {run.platform}" not in run.detail:  # most details name it
+            where.insert(0, run.platform)
+        text += f" ({clean(', '.join(where))})"
     return text if run.all_sizes == "skipped" else f"{text}; all sizes: {run.all_sizes}"
 
 
