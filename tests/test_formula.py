@@ -420,3 +420,16 @@ def test_import_is_light() -> None:
     )
     run = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True)
     assert run.stdout.split() == [], run.stderr
+
+
+class OtherOperand:
+    """An operand type of its own, as a worked line is."""
+
+    def extreme(self, name: str, xs: tuple[Any, ...]) -> str:
+        return f"{name} of {len(xs)}"
+
+
+def test_maximum_and_minimum_leave_other_operands_to_their_type() -> None:
+    operand: Any = OtherOperand()
+    assert str(f.maximum(0, operand)) == "max of 2"
+    assert str(f.minimum(operand, H, 3)) == "min of 3"

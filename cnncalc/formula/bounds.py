@@ -9,6 +9,7 @@ from math import floor as floor_of
 from math import prod
 
 from .core import (
+    KINDS,
     Atom,
     Expr,
     Floor,
@@ -34,6 +35,7 @@ from .core import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
 INF = float("inf")
 MAX_EXTREMES = 128
@@ -161,9 +163,13 @@ def minimum(*xs: Number) -> Number:
     return _extreme(Min, xs)
 
 
-def _extreme(kind: type[Max], xs: tuple[Number, ...]) -> Number:
+def _extreme(kind: type[Max], xs: tuple[Any, ...]) -> Number:
     if not xs:
         raise ValueError("the largest or smallest of nothing")
+    for x in xs:
+        if not isinstance(x, KINDS):  # another reading of the formulas brings its own
+            other: Number = x.extreme(kind.__name__.lower(), xs)
+            return other
     for x in xs:
         if hasattr(x, "extreme"):  # an operand that keeps a record brings its own reading
             result: Number = x.extreme(kind.__name__.lower(), xs)
