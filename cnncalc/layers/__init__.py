@@ -35,18 +35,8 @@ from .pool import (
     MaxPool,
     Subsample,
 )
-from .reshape import (
-    ChannelShuffle,
-    Crop,
-    Flatten,
-    Mean,
-    Pad,
-    Permute,
-    PixelShuffle,
-    Reshape,
-    Slice,
-    Upsample,
-)
+from .reshape import ChannelShuffle, Flatten, Mean, Permute, Reshape, Slice
+from .resize import Crop, Pad, PixelShuffle, Upsample
 
 __all__ = [
     "REGISTRY",

@@ -1,0 +1,192 @@
+"""Layers that change the size of the map by padding, cutting or repeating: no weights."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..formula import Number, compare, divide
+from .base import (
+    Choice,
+    Dialect,
+    Fix,
+    Layer,
+    Misfit,
+    Padding,
+    PerAxis,
+    Reach,
+    Run,
+    Shape,
+    Shapes,
+    axes,
+    divides,
+    pads,
+    product,
+    rank_misfits,
+    ratio,
+    spatial,
+)
+
+
+def _ends(by: Any, rank: int) -> list[tuple[Number, Number]]:
+    """Numbers before and after along every spatial axis."""
+    return [by if isinstance(by, tuple) else (by, by) for by in pads(by, rank)]
+
+
+class Pad(Layer, op="pad"):
+    """Zeros around the map: `by` at both ends, one an axis, or pairs [[top, bottom], ...]."""
+
+    by: Any = Padding(words=False)
+
+    needs_spatial = True
+    examples = (
+        ("5x6x4", {"by": 2}),
+        ("5x6x4", {"by": [1, 2]}),
+        ("5x6x4", {"by": [[0, 1], [2, 0]]}),
+        ("7x3", {"by": 1}),
+        ("2x3x4x5", {"by": 1}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        sizes = spatial(inputs[0])
+        ends = _ends(self.by, len(sizes))
+        return (*(n + a + b for n, (a, b) in zip(sizes, ends, strict=True)), inputs[0][-1])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        return rank_misfits(self, inputs[0], ("by",))
+
+    def reference(self, run: Run, x: Any) -> Any:
+        import jax.numpy as jnp
+
+        from . import _lax
+
+        return jnp.pad(x, [(0, 0), *_lax.pairs(self.by, x.ndim - 2), (0, 0)])
+
+
+class Crop(Layer, op="crop"):
+    """Cuts the border of the map off: `by` at both ends, one an axis, or pairs."""
+
+    by: Any = Padding(words=False)
+
+    needs_spatial = True
+    examples = (
+        ("9x8x4", {"by": 2}),
+        ("9x8x4", {"by": [1, 2]}),
+        ("9x8x4", {"by": [[0, 1], [2, 0]]}),
+        ("7x3", {"by": 1}),
+        ("4x3x4x5", {"by": 1}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        sizes = spatial(inputs[0])
+        ends = _ends(self.by, len(sizes))
+        return (*(n - a - b for n, (a, b) in zip(sizes, ends, strict=True)), inputs[0][-1])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        yield from rank_misfits(self, inputs[0], ("by",))
+        left = spatial(self.output(inputs, dialect))
+        for axis, (n, rest) in enumerate(zip(spatial(inputs[0]), left, strict=True)):
+            if compare(rest, 0) in (-1, 0):
+                text = f"crop takes {n - rest} positions of axis {axis}, but there are {n}"
+                fix = (n - 1) // 2 if isinstance(n, int) else -1
+                fixes = (Fix(f"by: {fix}", {"by": fix}),) if fix >= 0 else ()
+                yield Misfit("S009", text, "by", fixes)
+                return
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from jax import lax
+
+        from . import _lax
+
+        for axis, (before, after) in enumerate(_lax.pairs(self.by, x.ndim - 2), 1):
+            x = lax.slice_in_dim(x, before, x.shape[axis] - after, axis=axis)
+        return x
+
+
+class Upsample(Layer, op="upsample"):
+    """Enlarges the map: floor(scale·n) positions an axis, by repetition or interpolation.
+
+    nearest: output i copies input floor(i/scale). bilinear: interpolates at
+    (i + 1/2)/scale - 1/2, clamped to the map (torch.nn.Upsample with align_corners=False;
+    keras.layers.UpSampling2D).
+    """
+
+    scale: Any = PerAxis(rational=True)
+    method: Any = Choice(("nearest", "bilinear"), "nearest")
+
+    needs_spatial = True
+    examples = (
+        ("5x6x4", {"scale": 2}),
+        ("5x6x4", {"scale": [3, 2], "method": "bilinear"}),
+        ("7x3", {"scale": "1.5"}),
+        ("8x8x2", {"scale": "2.5", "method": "bilinear"}),
+        ("2x3x4x5", {"scale": 2}),
+    )
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        sizes = spatial(inputs[0])
+        scales = axes(self.scale, len(sizes))
+        return (*((n * s) // 1 for n, s in zip(sizes, scales, strict=True)), inputs[0][-1])
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        yield from rank_misfits(self, inputs[0], ("scale",))
+        if any(compare(n, 0) in (-1, 0) for n in spatial(self.output(inputs, dialect))):
+            yield Misfit("S009", f"scale {self.scale} leaves nothing of the map", "scale")
+
+    def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
+        """Neighbours lie 1/scale input steps apart; interpolation reads two positions."""
+        steps = 0 if self.method == "nearest" else 1
+        scales = axes(self.scale, len(inputs[0]) - 1)
+        return tuple(Reach(steps, divide(1, s)) for s in scales) or None
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.upsample(x, self.scale, self.method)
+
+
+class PixelShuffle(Layer, op="pixel_shuffle"):
+    """Depth to space: every s x s block of the map takes its values from s·s channels.
+
+    Channel c·s² + i·s + j goes to channel c at offset (i, j) (Shi 2016;
+    torch.nn.PixelShuffle).
+    """
+
+    scale: Any = PerAxis()
+
+    needs_spatial = True
+    examples = (
+        ("5x6x8", {"scale": 2}),
+        ("4x3x18", {"scale": 3}),
+        ("7x6", {"scale": 2}),
+        ("2x3x2x16", {"scale": 2}),
+    )
+
+    def _block(self, shape: Shape) -> Number:
+        return product(axes(self.scale, len(shape) - 1))
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        sizes = spatial(inputs[0])
+        scales = axes(self.scale, len(sizes))
+        channels = ratio(inputs[0][-1], self._block(inputs[0]))
+        return (*(n * s for n, s in zip(sizes, scales, strict=True)), channels)
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        yield from rank_misfits(self, inputs[0], ("scale",))
+        channels, block, rank = inputs[0][-1], self._block(inputs[0]), len(inputs[0]) - 1
+        if divides(channels, block) is not False:
+            return
+        fixes: tuple[Fix, ...] = ()
+        if isinstance(channels, int):
+            fits = [s for s in range(2, 65) if channels % s**rank == 0]
+            fixes = tuple(Fix(f"scale: {s}", {"scale": s}) for s in fits[:3])
+        text = f"the block of {block} positions does not divide the input channels {channels}"
+        yield Misfit("S004", text, "scale", fixes)
+
+    def reach(self, inputs: Shapes, dialect: Dialect) -> tuple[Reach, ...] | None:
+        """Nothing more is read; neighbours lie 1/scale input steps apart on average."""
+        scales = axes(self.scale, len(inputs[0]) - 1)
+        return tuple(Reach(0, divide(1, s)) for s in scales) or None
+
+    def reference(self, run: Run, x: Any) -> Any:
+        from . import _lax
+
+        return _lax.pixel_shuffle(x, self.scale)
