@@ -164,7 +164,7 @@ def read_dim(text: str, names: Mapping[str, Number]) -> Number:
 
     >>> H = Symbol("H")
     >>> read_dim("- floordiv(- h, 2) + mod(h, 1)", {"h": H})
-    floor((H + 1)/2)
+    -floor(-H/2)
     """
     return _value(ast.parse(text.strip().replace("^", "**"), mode="eval").body, names)
 

@@ -215,7 +215,7 @@ class _Pass:
             self._say("R002", text, row)
 
     def _shared(self, row: Row, real: Mapping[str, Shape]) -> None:
-        if row.shared is None:
+        if row.shared is None or row.name in self.setting.misfits:
             return
         owner = next(r for r in self.net.rows if r.name == self._owner(row))
         if real != {name: tuple(shape) for name, shape in owner.weights.items()}:
@@ -227,7 +227,7 @@ class _Pass:
         said = f"JAX does not run '{row.name}': {reason(error)}"
         self._say("R009", said, row, note=known)
         self.stop = self.stop or f"JAX does not run '{row.name}'"
-        return RunRow(None, 0, False, detail=said)
+        return RunRow(None, 0, False, detail=f"JAX refuses it: {reason(error)}")
 
 
 def _expected(row: Row, inputs: list[Shape]) -> tuple[Row, bool]:

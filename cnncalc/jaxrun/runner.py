@@ -73,6 +73,7 @@ class _Run:
             outcomes = self._outcomes(nets)
             proof = prove(self.report, self.misfits, self.random, self._tick) if symbolic else None
             notes = unread(nets[0], self._shown(outcomes[0]))
+        self._finished()
         found = _merged(outcomes, sizes if symbolic else [])
         found += proof.diagnostics if proof else ()
         return self._result(outcomes, found, notes, proof, sizes)
@@ -104,8 +105,12 @@ class _Run:
 
     def _tick(self, name: str) -> None:
         if self.progress is not None:
-            self.progress(min(self.done, self.total), self.total, name)
+            self.progress(min(self.done, self.total - 1), self.total, name)
         self.done += 1
+
+    def _finished(self) -> None:
+        if self.progress is not None:
+            self.progress(self.total, self.total, "")
 
     def _shown(self, outcome: Outcome) -> set[str]:
         """Layers that ran, and that the derivation found to leave real values unread."""
@@ -167,12 +172,14 @@ def _judgement(rows: list[Row], errors: list[Diagnostic], complete: bool) -> str
         return f"{len(errors)} disagreement{'s' * (len(errors) > 1)} ({_names(names)})"
     if complete:
         return "every shape, weight and count agrees"
-    stopped = next(row.run.detail for row in rows if row.run is not None and not _ran(row))
-    return f"what ran agrees; {stopped}"
+    first = next(row for row in rows if not _ran(row))
+    agreed = "what ran agrees; " if _ran(rows[0]) else ""
+    return f"{agreed}it stops at '{first.name}': {first.run.detail if first.run else ''}"
 
 
 def _ran(row: Row) -> bool:
-    return row.run is not None and row.run.output is not None
+    """Whether the layer gave values: it was run, and its output is not empty."""
+    return row.run is not None and row.run.output is not None and 0 not in row.run.output
 
 
 def _names(names: list[str]) -> str:
