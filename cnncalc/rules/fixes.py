@@ -29,6 +29,8 @@ def offers(case: Case, finding: Finding) -> tuple[str, ...]:
     """Help lines for `finding`: the first change of every kind that was found to work."""
     lines: list[str] = []
     for search in SEARCHES.get(finding.code, (stated,)):
+        if lines and search is search_two:
+            continue
         for trial in search(case, finding):
             if works(case, finding, trial):
                 lines.append(_line(trial, case))
@@ -71,6 +73,29 @@ def search_stride(case: Case, finding: Finding) -> Iterator[Trial]:
 
 def search_kernel(case: Case, finding: Finding) -> Iterator[Trial]:
     yield from _along_axes(case, finding, "kernel", _kernels)
+
+
+def search_pad_layer(case: Case, finding: Finding) -> Iterator[Trial]:
+    """The zeros may come from a layer of their own, which takes any padding."""
+    ends = [(w.before, w.after) for w in case.windows]
+    if case.layer.op == "maxpool" or whole(n for pair in ends for n in pair) is None:
+        return  # a max pool's own padding never wins, zeros may
+    sizes = [w.padded for w in case.windows]
+    by = _shown(_joined([a if a == b else (a, b) for a, b in ends]))
+    inputs = ((*sizes, case.inputs[0][-1]),)
+    yield Trial(
+        f"a layer `pad: {by}` before it, with pad: 0 here,", case.layer.replace(pad=0), inputs
+    )
+
+
+def search_two(case: Case, finding: Finding) -> Iterator[Trial]:
+    """Another kernel or stride 1 with a pad to suit, where neither field does alone."""
+    kernel = case.layer.values().get("kernel")
+    kernels = islice(_near(kernel, WIDE), 6) if isinstance(kernel, int) else ()
+    for field, value in [*(("kernel", k) for k in kernels), ("stride", 1)]:
+        inner = Case.of(case.layer.replace(**{field: value}), case.inputs, case.dialect)
+        for trial in _along_axes(inner, finding, "pad", _pads):
+            yield trial._replace(text=f"{field}: {value}, {trial.text}")
 
 
 def search_dilation(case: Case, finding: Finding) -> Iterator[Trial]:
@@ -337,7 +362,7 @@ SEARCHES: dict[str, tuple[Search, ...]] = {
     "S002": (search_pad, search_kernel, search_dilation),
     "S003": (stated, search_crop, search_extend, search_channels),
     "S004": (search_divisor, search_filters, stated),
-    "S005": (search_pad, search_kernel),
+    "S005": (search_pad, search_kernel, search_pad_layer, search_two),
     "S006": (search_pad, search_kernel),
     "S007": (stated, search_flat),
     "S008": (stated, search_axes),

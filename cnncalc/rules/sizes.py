@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..dialects import Dialect, Window
+from ..dialects import Dialect, Window, floor_rule
 from ..formula import compare
 from ..layers.base import Layer, Shape
 from . import unread
@@ -111,9 +111,9 @@ def kernel_fits(case: Case) -> Iterator[Finding]:
 
     The extent of a kernel k with dilation d is d(k - 1) + 1; it must not exceed n + P along
     any axis. Frameworks disagree on what then happens: PyTorch and Keras refuse, JAX gives
-    an empty output, and Caffe and ONNX, whose division truncates toward zero, may even
-    compute an output of size 1. cnncalc always reports an error and says what the
-    framework of the dialect would do.
+    an empty output, and Caffe and the pools of ONNX Runtime, whose division truncates
+    toward zero, may even compute an output of size 1. cnncalc always reports an error and
+    says what the framework of the dialect would do.
 
         input: 4x4x3
         layers:
@@ -190,8 +190,8 @@ def padding_symmetric(case: Case) -> Iterator[Finding]:
 def pool_padding(case: Case) -> Iterator[Finding]:
     """A window could lie wholly in the padding, which the framework refuses.
 
-    PyTorch allows a pool at most half its kernel of padding, Caffe less than the kernel:
-    the largest value of a window made of padding alone has no meaning.
+    PyTorch allows a pool at most half its kernel of padding, Caffe and ONNX Runtime less
+    than the kernel: the largest value of a window made of padding alone has no meaning.
 
         dialect: torch
         input: 8x8x3
@@ -375,7 +375,10 @@ def _framework(case: Case, axis: int) -> str:
     """What the framework of the dialect does with a kernel that is too large."""
     w, name = case.windows[axis], case.dialect.name
     if name == "torch":
-        return "PyTorch refuses it"
+        rounds_up = w.kind == "pool" and w.rule is not floor_rule and compare(w.out, 1) in (0, 1)
+        return "PyTorch rounds up to size 1 and computes it" if rounds_up else "PyTorch refuses it"
+    if name == "onnx" and w.kind == "conv":
+        return "ONNX Runtime refuses it"
     if name == "keras":
         return "Keras refuses it"
     if name == "jax":
