@@ -125,7 +125,14 @@ DIALECTS = {
             lrn_divides=False,
         ),
         Dialect("jax", tf_same=True, asymmetric=True, uneven_same=True, lrn_divides=False),
-        Dialect("onnx", tf_same=True, asymmetric=True, uneven_same=True, truncates=True),
+        Dialect(
+            "onnx",
+            tf_same=True,
+            asymmetric=True,
+            uneven_same=True,
+            half_pad="kernel",
+            truncates=True,
+        ),
     )
 }
 DEFAULT = DIALECTS["cs231n"]
@@ -185,7 +192,8 @@ class Window(NamedTuple):
     @property
     def unread(self) -> Number:
         """Real positions at the far end that no window reads."""
-        return maximum(0, self.n + self.before - ((self.out - 1) * self.s + self.extent))
+        beyond = self.n + self.before - ((self.out - 1) * self.s + self.extent)
+        return maximum(0, minimum(self.n, beyond))
 
 
 Flaw = tuple[str, str] | None
@@ -277,7 +285,8 @@ def _pool_flaw(d: Dialect, k: Number, before: Number, after: Number) -> Flaw:
     if d.half_pad == "half" and compare(2 * most, k) == 1:
         return ("S006", f"a pool padded by {most} is refused by torch: at most half the kernel {k}")
     if d.half_pad == "kernel" and compare(most, k) in (0, 1):
-        return ("S006", f"a pool padded by {most} is refused by caffe: less than the kernel {k}")
+        who = "ONNX Runtime" if d.name == "onnx" else d.name
+        return ("S006", f"a pool padded by {most} is refused by {who}: less than the kernel {k}")
     return None
 
 
