@@ -15,6 +15,7 @@ FORMATS = ("text", "markdown", "latex")
 INDENT = "  "
 BRACKETS = re.compile(r"\([^()]*\)|`[^`]*`| = | - ")
 ARROW = " -> "
+MOST_TERMS = 5  # of a sum, in one row of LaTeX
 SPECIAL_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~!])")
 SPECIAL_LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
@@ -215,7 +216,17 @@ def _latex_line(line: Line) -> Iterator[str]:
     if line.note:
         found[-1] += rf"\quad\text{{({escape(line.note)})}}"
     for i, part in enumerate(found):
-        yield ("& = " if i else label) + part
+        first, *rest = _latex_rows(part) if line.grouped else [part]
+        yield ("& = " if i else label) + first
+        yield from (rf"& \quad + {row}" for row in rest)
+
+
+def _latex_rows(text: str) -> list[str]:
+    """A long sum of plain numbers in rows of a few terms."""
+    if r"\left" in text:  # brackets must close in the row where they open
+        return [text]
+    terms = text.split(" + ")
+    return [" + ".join(terms[i : i + MOST_TERMS]) for i in range(0, len(terms), MOST_TERMS)]
 
 
 def latex_parts(line: Line) -> list[str]:
