@@ -354,6 +354,10 @@ class TestParameters:
         assert all(np.array_equal(first[k], again[k]) for k in first)
         assert not any(np.array_equal(first[k], other[k]) for k in first)
 
+    def test_any_seed_will_do(self) -> None:
+        for seed in (-1, 1 << 80):
+            assert check(Dense(units=2), options=RunOptions(seed=seed)).run.status == "agrees"
+
     def test_statistics_and_gains(self) -> None:
         norm = REGISTRY["batchnorm"]()
         row = Network("4x4x3", [norm]).derive().layers[0]

@@ -58,6 +58,7 @@ class _Run:
     ) -> None:
         import numpy as np
 
+        options = options._replace(seed=options.seed % (1 << 63))  # seeds may be negative
         self.report, self.options, self.device = report, options, device
         self.misfits = frozenset(filter(None, map(_misfit, report.diagnostics)))
         self.random = np.random.default_rng([options.seed, 1])
