@@ -5,9 +5,19 @@ write over their input when nobody else reads it, so they add no volume of their
 """
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
-from .formula import Expr, Number, compare, maximum, product
+from .formula import (
+    Expr,
+    FormulaLimit,
+    Max,
+    Number,
+    at_least,
+    evaluate,
+    product,
+    symbols,
+)
 from .layers.base import Shape
 from .rows import BYTES, Row
 
@@ -101,14 +111,43 @@ def training(params: Number, buffers: Number, rows: Sequence[Row], kept: Volumes
 def largest(values: Sequence[Number]) -> Number:
     """The maximum; closed forms that another one provably covers are left out.
 
+    Which form is the larger is guessed at a few sizes and then proved, so that a long
+    chain needs one proof a value and not one a pair.
+
     >>> largest([3, 8, 5])
     8
     """
-    whole = [v for v in values if not isinstance(v, Expr)]
-    forms: list[Number] = []
-    for value in dict.fromkeys(v for v in values if isinstance(v, Expr)):
-        if any(compare(kept, value) in (0, 1) for kept in forms):
-            continue
-        forms = [kept for kept in forms if compare(value, kept) not in (0, 1)]
-        forms.append(value)
-    return maximum(*([max(whole)] if whole else []), *forms) if values else 0
+    distinct = list(dict.fromkeys(values))
+    if not any(isinstance(v, Expr) for v in distinct):
+        return max(distinct) if distinct else 0  # type: ignore[type-var]
+    points = _samples(distinct)
+    samples = {v: tuple(evaluate(v, point) for point in points) for v in distinct}
+    kept: list[Number] = []
+    for value in sorted(distinct, key=lambda v: (samples[v][::-1], str(v)), reverse=True):
+        above = [k for k in kept if _all_above(samples[k], samples[value])]
+        if not any(at_least(k, value) for k in above[:PROOFS]):
+            kept.append(value)
+    if len(kept) > MOST:
+        raise FormulaLimit(f"peak memory is the largest of more than {MOST} closed forms")
+    return kept[0] if len(kept) == 1 else Max(*sorted(kept, key=str))
+
+
+PROOFS = 2  # tried for one value
+MOST = 200
+
+
+def _samples(values: Sequence[Number]) -> list[dict[str, int]]:
+    """Three assignments of the symbols in their domains, growing."""
+    found = {symbol for value in values for symbol in symbols(value)}
+    points = []
+    for target in (64, 512, 4096):
+        point = {}
+        for s in found:
+            near = max(s.min, target // s.multiple_of * s.multiple_of)
+            point[s.name] = near if s.max is None else min(near, s.max)
+        points.append(point)
+    return points
+
+
+def _all_above(a: Sequence[int | Fraction], b: Sequence[int | Fraction]) -> bool:
+    return all(x >= y for x, y in zip(a, b, strict=True))
