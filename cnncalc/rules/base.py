@@ -138,11 +138,12 @@ def volume(shape: Iterable[object]) -> str:
 def an(text: str) -> str:
     """The noun with its article.
 
-    >>> an("3x3 filter"), an("11x11 filter"), an("8x8 pool")
-    ('a 3x3 filter', 'an 11x11 filter', 'an 8x8 pool')
+    >>> an("3x3 filter"), an("11x11 filter"), an("8x8 pool"), an("H x W input")
+    ('a 3x3 filter', 'an 11x11 filter', 'an 8x8 pool', 'an H x W input')
     """
     first = text.partition("x")[0].partition(" ")[0]
-    vowel = first in ("11", "18") or text[:1] == "8" or text[:1] in "aeiou"
+    spelled = len(first) == 1 and first in "AEFHILMNORSX"  # the name of a letter
+    vowel = first in ("11", "18") or text[:1] in ("8", *"aeiou") or spelled
     return f"{'an' if vowel else 'a'} {text}"
 
 

@@ -214,13 +214,14 @@ def unused(net: Net) -> Iterator[Diagnostic]:
     lost = [row for row in net.rows if row.name not in net.used]
     ends = [row for row in lost if row.name not in net.readers]
     for row in ends:
+        names = [*sorted(net.outputs), row.name]
         more = (
             f", nor {counted(len(lost) - 1, 'layer')} before it"
             if len(ends) == 1 < len(lost)
             else ""
         )
         text = f"no output of the network uses {row.name}{more}"
-        yield say("W006", row, text, f"outputs: [..., {row.name}] keeps it, or remove it")
+        yield say("W006", row, text, f"outputs: [{', '.join(names)}] keeps it; or remove it")
 
 
 @rule("W007", "softmax twice", "warning")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..dialects import Window
 from ..formula import compare
-from ..layers.base import Fix, Layer, Shape, axes, product
+from ..layers.base import REGISTRY, Fix, Layer, Shape, axes, product
 from . import unread
 from .base import Case, Finding, fits, listed, too_large, volume, whole
 
@@ -29,7 +29,7 @@ def offers(case: Case, finding: Finding) -> tuple[str, ...]:
     """Help lines for `finding`: the first change of every kind that was found to work."""
     lines: list[str] = []
     for search in SEARCHES.get(finding.code, (stated,)):
-        if lines and search is search_two:
+        if lines and search in LAST:
             continue
         for trial in search(case, finding):
             if works(case, finding, trial):
@@ -356,16 +356,33 @@ def search_channels(case: Case, finding: Finding) -> Iterator[Trial]:
             yield Trial(f"{kind} {goal} {noun} on input {i + 1}", case.layer, inputs)
 
 
+def search_shape(case: Case, finding: Finding) -> Iterator[Trial]:
+    """One input brought to the whole shape of another."""
+    for i, shape in enumerate(case.inputs[:2]):
+        inputs = tuple(shape for _ in case.inputs)
+        text = f"{volume(shape)}, the shape of input {i + 1}, on every input"
+        yield Trial(text, case.layer, inputs)
+
+
+def search_dense(case: Case, finding: Finding) -> Iterator[Trial]:
+    """A flat vector goes into a dense layer instead of a convolution."""
+    filters = case.layer.values().get("filters")
+    if len(case.inputs[0]) == 1 and isinstance(filters, int):
+        dense = REGISTRY["dense"].build({"units": filters, "bias": True})
+        yield Trial(f"dense: {filters}", dense, case.inputs)
+
+
+LAST = (search_two, search_shape)  # only where nothing simpler was found
 SEARCHES: dict[str, tuple[Search, ...]] = {
     "S001": (search_pad, search_stride, search_kernel, search_round),
     "W005": (search_pad, search_stride, search_kernel, search_round, search_dilation),
     "S002": (search_pad, search_kernel, search_dilation),
-    "S003": (stated, search_crop, search_extend, search_channels),
+    "S003": (stated, search_crop, search_extend, search_channels, search_shape),
     "S004": (search_divisor, search_filters, stated),
     "S005": (search_pad, search_kernel, search_pad_layer, search_two),
     "S006": (search_pad, search_kernel),
     "S007": (stated, search_flat),
-    "S008": (stated, search_axes),
+    "S008": (stated, search_axes, search_dense),
     "S009": (stated, search_pad),
     "S010": (search_transposed_same, search_pad),
     "S011": (search_output_pad,),

@@ -54,7 +54,8 @@ def _last_window(net: Net, row: Row) -> Row:
 def _narrows(row: Row) -> bool:
     """An unpadded stride-1 convolution, unless its kernel covers the map (a dense layer)."""
     slides = all(
-        w.kind == "conv" and w.s == 1 and w.before == 0 and w.after == 0 for w in row.windows
+        w.kind == "conv" and w.s == 1 and w.before == 0 == w.after and compare(w.out, 1) != -1
+        for w in row.windows
     )
     return slides and not row.assumed and any(w.k != 1 and w.out != 1 for w in row.windows)
 

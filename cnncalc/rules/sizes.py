@@ -1,12 +1,12 @@
 """Size rules: does the layer fit its input? One function a rule."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from ..dialects import Dialect, Window, floor_rule
+from ..dialects import Dialect
 from ..formula import compare
 from ..layers.base import Layer, Shape
-from . import unread
-from .base import Case, Finding, an, fits, listed, rule, too_large, volume
+from . import unread, words
+from .base import Case, Finding, fits, listed, rule, too_large
 
 Rule = Callable[[Case], Iterator[Finding]]
 
@@ -62,15 +62,17 @@ def stride_fits(case: Case) -> Iterator[Finding]:
     bad = [i for i, v in enumerate(verdicts) if v is False]
     open_ = [i for i, v in enumerate(verdicts) if v is None]
     if bad and case.exact:
-        yield Finding("S001", "error", _misfit(case, bad), "stride")
+        yield Finding("S001", "error", words.misfit(case, bad), "stride")
     elif bad and not unread.real(case):
         tail = unread.tail([(i, case.windows[i].remainder) for i in bad], case)
-        text = f"{_setting(case)} leaves {tail} of padding unread: {_divisions(case, bad)}"
-        yield Finding("S001", "note", f"{text}; {_rounding(case)}", "stride")
+        text = (
+            f"{words.setting(case)} leaves {tail} of padding unread: {words.divisions(case, bad)}"
+        )
+        yield Finding("S001", "note", f"{text}; {words.rounding(case)}", "stride")
     elif open_ and not bad:
         classes = dict.fromkeys(unread.residue_class(case.windows[i]) for i in open_)
-        text = f"{_setting(case)} fits where {listed(list(classes))}"
-        other = "other sizes do not fit" if case.exact else f"elsewhere {_rounding(case)}"
+        text = f"{words.setting(case)} fits where {listed(list(classes))}"
+        other = "other sizes do not fit" if case.exact else f"elsewhere {words.rounding(case)}"
         yield Finding("S001", "note", f"{text}; {other}", "stride")
 
 
@@ -96,12 +98,12 @@ def pixels_read(case: Case) -> Iterator[Finding]:
     if not found:
         return
     counts = [(i, c.total) for i, c in found]
-    rest = f"of the {_sized(w.n for w in case.windows)} {unread.verb(counts)} never read"
+    rest = f"of the {words.sized(w.n for w in case.windows)} {unread.verb(counts)} never read"
     if all(c.only_tail for _, c in found):
-        why = _divisions(case, [i for i, _ in found])
+        why = words.divisions(case, [i for i, _ in found])
         text = f"{unread.tail(counts, case)} {rest}: {why}"
     else:
-        text = f"{_setting(case)} leaves gaps: {unread.amounts(counts, case)} {rest}"
+        text = f"{words.setting(case)} leaves gaps: {unread.amounts(counts, case)} {rest}"
     yield Finding("W005", "warning", text, "stride")
 
 
@@ -124,10 +126,10 @@ def kernel_fits(case: Case) -> Iterator[Finding]:
     bad = [i for i, w in enumerate(case.windows) if too_large(w)]
     if not bad:
         return
-    size = _sized(w.padded for w in case.windows)
+    size = words.sized(w.padded for w in case.windows)
     plain = all(compare(w.padded, w.n) == 0 for w in case.windows)
     what = f"the {'' if plain else 'padded '}{size}"
-    text = f"{_kernel(case)} is larger than {what}: {_framework(case, bad[0])}"
+    text = f"{words.kernel(case)} is larger than {what}: {words.framework(case, bad[0])}"
     yield Finding("S002", "error", text, "kernel")
 
 
@@ -267,8 +269,9 @@ def something_left(case: Case) -> Iterator[Finding]:
 def same_possible(case: Case) -> Iterator[Finding]:
     """The dialect does not take `pad: same` for this layer.
 
-    PyTorch refuses `padding='same'` with a stride above 1, and outside Keras, JAX and ONNX
-    a transposed convolution has no `same`.
+    PyTorch refuses `padding='same'` with a stride above 1 and does not have it for pools.
+    Outside Keras, JAX and ONNX a transposed convolution has no `same`. `same_lower`, which
+    puts an odd zero first, exists in ONNX and JAX, but not in PyTorch or Keras.
 
         dialect: torch
         input: 8x8x3
@@ -312,90 +315,3 @@ def _flaws(case: Case, code: str, field: str) -> Iterator[Finding]:
 
 def _misfits(case: Case) -> bool:
     return any(fits(w) is False for w in case.windows)
-
-
-def _kernel(case: Case) -> str:
-    """The kernel with its article, and its extent where it is dilated."""
-    noun = "pool" if case.windows[0].kind == "pool" else "filter"
-    kernel = volume(w.k for w in case.windows)
-    text = an(f"{kernel} {noun}" if len(case.windows) > 1 else f"{noun} of {kernel}")
-    if any(w.d != 1 for w in case.windows):
-        extent = volume(w.extent for w in case.windows)
-        text += f" with dilation {_one(case, 'd')} (extent {extent})"
-    return text
-
-
-def _sized(sizes: Iterable[object]) -> str:
-    """
-    >>> _sized([7, 7]), _sized([122])
-    ('7x7 input', 'input of 122')
-    """
-    known = list(sizes)
-    return f"{volume(known)} input" if len(known) > 1 else f"input of {volume(known)}"
-
-
-def _setting(case: Case) -> str:
-    return f"{_kernel(case)} at stride {_one(case, 's')}"
-
-
-def _one(case: Case, field: str) -> str:
-    """One value where all axes agree, else all of them."""
-    values = [getattr(w, field) for w in case.windows]
-    return str(values[0]) if len(set(values)) == 1 else volume(values)
-
-
-def _division(w: Window) -> str:
-    """The lecture's formula with this window's numbers: (7 - 3 + 2*0)/3 = 4/3, remainder 1."""
-    pad = f"2*{w.before}" if w.before == w.after else f"{w.before} + {w.after}"
-    total = w.padded - w.extent
-    value = f"{total}/{w.s}" if isinstance(total, int) else f"({total})/{w.s}"
-    return f"({w.n} - {w.extent} + {pad})/{w.s} = {value}, remainder {w.remainder}"
-
-
-def _divisions(case: Case, which: Sequence[int]) -> str:
-    texts = {i: _division(case.windows[i]) for i in which}
-    if len(set(texts.values())) == 1:
-        return texts[which[0]]
-    return "; ".join(f"{case.axes[i]}s: {text}" for i, text in texts.items())
-
-
-def _misfit(case: Case, bad: Sequence[int]) -> str:
-    """What the lecture says of a stride that does not fit, in its own form."""
-    what = _sized(w.n for w in case.windows)
-    padded = volume(w.padded for w in case.windows)
-    plain = padded == volume(w.n for w in case.windows)
-    what = an(what) if plain else f"{an(what)} padded to {padded}"
-    counts = [(i, case.windows[i].remainder) for i in bad]
-    rest = unread.tail(counts, case)
-    of = "" if plain else f" of the padded input{'' if unread.real(case) else ', zeros,'}"
-    text = f"{_setting(case)} does not fit {what}: {_divisions(case, bad)}"
-    return f"{text}: {rest}{of} {unread.verb(counts)} never read"
-
-
-def _rounding(case: Case) -> str:
-    return f"{'rounding down' if case.dialect.exact else case.dialect.label} drops the rest"
-
-
-def _framework(case: Case, axis: int) -> str:
-    """What the framework of the dialect does with a kernel that is too large."""
-    w, name = case.windows[axis], case.dialect.name
-    if name == "torch":
-        rounds_up = w.kind == "pool" and w.rule is not floor_rule and compare(w.out, 1) in (0, 1)
-        return "PyTorch rounds up to size 1 and computes it" if rounds_up else "PyTorch refuses it"
-    if name == "onnx" and w.kind == "conv":
-        return "ONNX Runtime refuses it"
-    if name == "keras":
-        return "Keras refuses it"
-    if name == "jax":
-        return "JAX gives an empty output, size 0"
-    pad = f"2*{w.before}" if w.before == w.after else f"{w.before} + {w.after}"
-    worked = f"({w.n} - {w.extent} + {pad})/{w.s} + 1"
-    short = w.extent - w.padded
-    if case.dialect.truncates:
-        who = "Caffe" if name == "caffe" else "ONNX Runtime"
-        size = 1 - short // w.s
-        return f"{who} truncates {worked} to {size}" + (" and computes it" if size == 1 else "")
-    if not isinstance(short, int) or not isinstance(w.s, int):
-        return f"{worked} is not positive"
-    value = f"{1 - short // w.s}" if short % w.s == 0 else f"{1 - short / w.s:.4g}"
-    return f"{worked} = {value}, no position at all"
