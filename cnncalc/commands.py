@@ -73,7 +73,8 @@ def _render_check(reports: Sequence[Report], options: CheckOptions) -> str:
 
         step = len(options.dialect)
         for i in range(0, len(reports), step):
-            text += "\n" + dialects(reports[i : i + step], width=width)
+            group = reports[i : i + step]
+            text += "\n" + dialects(group, width=width, color=color, format=options.format)
     return text
 
 
@@ -153,7 +154,7 @@ def diff(a: str, b: str, format: str, sets: Sequence[str]) -> int:
     from .checker import check as check_spec
     from .report import diff as report_diff
 
-    reports = [check_spec(spec, run=False, sets=known_sets(spec, sets)) for spec in (a, b)]
+    reports = [check_spec(spec, run=False, sets=read_sets(sets)) for spec in (a, b)]
     status = OK
     for report in reports:
         if report.totals is None or report.status() == UNCHECKED:
@@ -162,10 +163,6 @@ def diff(a: str, b: str, format: str, sets: Sequence[str]) -> int:
         color, width = terminal(None)
         write(report_diff.render(reports[0], reports[1], format, width=width, color=color), None)
     return status
-
-
-def known_sets(spec: str, sets: Sequence[str]) -> Mapping[str, str]:
-    return read_sets(sets)
 
 
 def specs(name: str | None, format: str) -> int:

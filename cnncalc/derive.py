@@ -44,7 +44,7 @@ def derive(graph: Graph, inputs: Mapping[str, Shape]) -> Derivation:
     for vertex in graph.vertices:
         sources = [values[name] for name in vertex.inputs]
         row, findings = _row(vertex, sources, weights)
-        rows.append(row)
+        rows.append(row._replace(op="?") if vertex.broken else row)
         misfit = any(f.severity == "error" for f in findings)
         broken = vertex.broken or any(v.broken for v in sources)
         if not broken:

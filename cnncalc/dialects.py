@@ -276,7 +276,8 @@ def pool_window(
         rule = d.pool_padded if padded else d.pool
     if isinstance(pad, str) and pad != "valid" and not d.same_pools:
         flaw = ("S010", f"the pools of the {d.name} dialect have no pad '{pad}', only numbers")
-    flaw = flaw or _pool_flaw(d, k, before, after)
+    if not isinstance(pad, str):
+        flaw = flaw or _pool_flaw(d, k, before, after)
     return Window(n, k, s, dil, before, after, rule(n, K, s, before, after), rule, "pool", flaw)
 
 

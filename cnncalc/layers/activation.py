@@ -107,7 +107,6 @@ class Tanh(_Activation, op="tanh"):
 class Softmax(_Activation, op="softmax"):
     """Softmax over the channels: exp(x_c) over the sum of all exp(x_c)."""
 
-    in_place = False
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax
@@ -118,7 +117,6 @@ class Softmax(_Activation, op="softmax"):
 class LogSoftmax(_Activation, op="log_softmax"):
     """Logarithm of the softmax over the channels: x_c - log sum exp(x_c)."""
 
-    in_place = False
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax

@@ -1,13 +1,18 @@
-"""Text in columns for terminals and files: widths, wrapping, colour. No Rich, no imports of it:
-its import alone costs as much as a whole check."""
+"""Text in columns for terminals and files: widths and wrapping; Rich draws the tables.
+
+Columns are narrowed here, where it is known that a path may be cut in the middle but a
+volume never; Rich is imported when a table is drawn."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 WIDTH = 100  # where the caller does not know
-GAP = "  "
+GAP = "  "  # the divider of a Rich table and its padding
 MOST_LINES = 4  # of one cell
 LONG = 26  # cells of a word that is kept whole
 TIE = "\u00a0"
@@ -20,6 +25,16 @@ CODES = {
     "good": "32",
     "bad": "1;31",
     "place": "1;34",
+}
+
+
+RICH = {
+    "error": "bold red",
+    "warning": "bold yellow",
+    "note": "bold cyan",
+    "good": "green",
+    "bad": "bold red",
+    "place": "bold blue",
 }
 
 
@@ -224,34 +239,45 @@ class Grid(NamedTuple):
         return max([self.columns[i].least, *words, *plain])
 
     def lines(self, width: int, paint: Paint) -> list[str]:
-        """The grid as text: a line of titles, a rule, the rows."""
-        wide = self.widths(width)
-        found = [_join([Cell(c.title, "bold") for c in self.columns], self.columns, wide, paint)]
-        found.append(paint("dim", "─" * (sum(wide) + len(GAP) * (len(wide) - 1))))
-        for row in self.rows:
-            found.extend(self._row(row, wide, paint))
-        return found
+        """The grid as a Rich table: a line of titles, a rule, the rows."""
+        from rich.console import Console
 
-    def _row(self, row: Sequence[Cell], wide: list[int], paint: Paint) -> Iterable[str]:
-        parts = [
-            [cut_path(c.text, w)] if column.kind == "path" else wrap(c.text, w, MOST_LINES)
-            for c, column, w in zip(row, self.columns, wide, strict=True)
-        ]
-        for n in range(max(map(len, parts))):
-            line = [
-                Cell(p[n] if n < len(p) else "", c.style) for p, c in zip(parts, row, strict=True)
-            ]
-            yield _join(line, self.columns, wide, paint)
+        console = Console(
+            width=width,
+            force_terminal=paint.color,
+            color_system="standard" if paint.color else None,
+            legacy_windows=False,
+            markup=False,
+            highlight=False,
+            emoji=False,
+        )
+        with console.capture() as caught:
+            console.print(self.table(width))
+        return [line.rstrip() for line in caught.get().rstrip("\n").split("\n")]
+
+    def table(self, width: int) -> "Table":
+        """The grid as a `rich.table.Table` laid out for `width`."""
+        from rich.box import Box
+        from rich.table import Table
+        from rich.text import Text
+
+        rule = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
+        table = Table(box=rule, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        wide = self.widths(width)
+        for column, w in zip(self.columns, wide, strict=True):
+            side: Literal["right", "left"] = "right" if column.right else "left"
+            table.add_column(Text(column.title), justify=side, width=w, no_wrap=True)
+        for row in self.rows:
+            cut = zip(row, self.columns, wide, strict=True)
+            table.add_row(*(Text(_fit(c, k, w), RICH.get(c.style, c.style)) for c, k, w in cut))
+        return table
 
 
 def _plain(text: str) -> bool:
     return text.replace(",", "").replace("x", "").lstrip("~").isdigit()
 
 
-def _join(row: Sequence[Cell], columns: Sequence[Column], wide: list[int], paint: Paint) -> str:
-    parts = []
-    for (text, style), column, w in zip(row, columns, wide, strict=True):
-        space = " " * (w - cells(text))
-        painted = paint(style, text)
-        parts.append(space + painted if column.right else painted + space)
-    return GAP.join(parts).rstrip()
+def _fit(cell: Cell, column: Column, width: int) -> str:
+    if column.kind == "path":
+        return cut_path(cell.text, width)
+    return "\n".join(wrap(cell.text, width, MOST_LINES)).replace(TIE, " ")
