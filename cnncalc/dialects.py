@@ -319,6 +319,8 @@ def transpose_window(
         rule = transpose_rule
         ends = (0, 0) if pad == "valid" else (K // 2, K // 2)
     out = rule(n, K, s, *ends) + extra
-    if flaw is None and compare(extra, 0) == 1 and compare(extra, maximum(s, dil)) in (0, 1):
-        flaw = ("S011", f"output_pad {extra} must be smaller than the stride {s} or the dilation")
+    most = s if d.name == "onnx" else maximum(s, dil)
+    if flaw is None and compare(extra, 0) == 1 and compare(extra, most) in (0, 1):
+        or_dilation = "" if d.name == "onnx" else " or the dilation"
+        flaw = ("S011", f"output_pad {extra} must be smaller than the stride {s}{or_dilation}")
     return Window(n, k, s, dil, *ends, out, rule, "transpose", flaw)
