@@ -17,7 +17,7 @@ from .source import Node, shorten
 from .spec import MAX_NAME, Block, Spec
 
 MAX_LAYERS = 20_000
-MAX_STEPS = 200_000
+MAX_STEPS = 50_000
 
 
 class Vertex(NamedTuple):
@@ -123,7 +123,7 @@ class _Unroller:
             last = self.sequence(self.spec.layers.items, place, (first,))
         except TooLargeError as stop:
             self.report(Problem("E013", str(stop), stop.span))
-            last = (self.vertices[-1].name,) if self.vertices else (first,)
+            return Graph((), (), (first,))
         outputs = tuple(self.output(node, names) for node in self.spec.outputs)
         return Graph(tuple(self.vertices), tuple(self.groups), tuple(filter(None, outputs)) or last)
 

@@ -75,7 +75,7 @@ def metric(count: int | Fraction) -> str:
     """A count in a unit a person reads.
 
     >>> metric(34944), metric(15470264320)
-    ('34.9 K', '15.47 G')
+    ('34.94 K', '15.47 G')
     """
     for unit, scale in (("G", 10**9), ("M", 10**6), ("K", 10**3)):
         if count >= scale:

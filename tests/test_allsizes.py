@@ -12,7 +12,7 @@ from cnncalc.formula import Number, Symbol, ceil_div, equal, evaluate, floor_div
 from cnncalc.jaxrun import RunOptions, run
 from cnncalc.jaxrun.dims import Dims, UntranslatableError, read_dim
 from cnncalc.jaxrun.sizes import Sizes
-from cnncalc.layers import REGISTRY, Conv, MaxPool, Relu
+from cnncalc.layers import REGISTRY, Conv, MaxPool, ReLU
 from cnncalc.layers.base import Misfit
 from cnncalc.network import Network
 from cnncalc.rows import Report
@@ -107,7 +107,7 @@ class TestPoints:
                 *space, _ = inputs[0]
                 return (*(ceil_div(n - 3, 2) + 1 for n in space), self.filters)
 
-        report = check(RoundsUp(filters=2, kernel=3, stride=2), Relu(), dialect="torch")
+        report = check(RoundsUp(filters=2, kernel=3, stride=2), ReLU(), dialect="torch")
         assert report.run.all_sizes == "disproved"
         assert report.run.status == "disagrees"
         assert report.status() == 1
@@ -135,7 +135,7 @@ class TestPoints:
         assert "['bias', 'kernel']" in message(check(NoBias(filters=2, kernel=3)), "R006")
 
     def test_numbers_need_no_proof(self) -> None:
-        assert check(Relu(), volume="4x4x3").run.all_sizes == "skipped"
+        assert check(ReLU(), volume="4x4x3").run.all_sizes == "skipped"
 
 
 class TestDrawnSizes:
@@ -162,13 +162,13 @@ class TestDrawnSizes:
                 assert ((n - 7) // 3 + 1 - 3) % 2 == 0
 
     def test_the_seed_decides(self) -> None:
-        report = Network("HxWx3", [Relu()]).derive()
+        report = Network("HxWx3", [ReLU()]).derive()
         draws = [Sizes(report).draw(3, np.random.default_rng(n)) for n in (1, 1, 2)]
         assert draws[0] == draws[1]
         assert draws[0] != draws[2]
 
     def test_no_size_works(self) -> None:
-        class Never(Relu):
+        class Never(ReLU):
             def misfits(self, inputs: Any, dialect: Any) -> Any:
                 if isinstance(inputs[0][0], int):
                     yield Misfit("S003", "it never fits")
@@ -180,7 +180,7 @@ class TestDrawnSizes:
 
     def test_known_misfits_are_run_as_far_as_they_go(self) -> None:
         assume = {"H": {"max": 8}, "W": {"max": 8}}
-        report = check(Relu(), MaxPool(kernel=9), assume=assume)
+        report = check(ReLU(), MaxPool(kernel=9), assume=assume)
         assert report.run.status == "failed"
         assert report.run.detail.startswith("traced 1 of 2 layers")
         assert "JAX gives 0x0x3" in report.run.detail

@@ -15,7 +15,7 @@ from cnncalc.jaxrun.forward import Setting, forward
 from cnncalc.jaxrun.layer import make_arrays, trace
 from cnncalc.jaxrun.probe import never_read
 from cnncalc.jaxrun.sizes import at
-from cnncalc.layers import REGISTRY, Conv, Dense, MaxPool, Relu
+from cnncalc.layers import REGISTRY, Conv, Dense, MaxPool, ReLU
 from cnncalc.network import Network
 from cnncalc.rows import Report
 
@@ -51,7 +51,7 @@ class TestAgreement:
         )
 
     def test_every_row_has_its_real_shapes(self) -> None:
-        report = check(Conv(filters=10, kernel=5, pad=2), Relu(), Dense(units=4), volume="32x32x3")
+        report = check(Conv(filters=10, kernel=5, pad=2), ReLU(), Dense(units=4), volume="32x32x3")
         conv, relu, dense = (row.run for row in report.layers)
         assert conv is not None
         assert conv.output == (32, 32, 10)
@@ -84,7 +84,7 @@ class TestAgreement:
 
     def test_progress_is_told_layer_by_layer(self) -> None:
         seen: list[tuple[int, int, str]] = []
-        report = Network("8x8x3", [Relu(), Dense(units=2)]).derive()
+        report = Network("8x8x3", [ReLU(), Dense(units=2)]).derive()
         run(report, DEFAULT, lambda *step: seen.append(step))
         assert seen == [(0, 2, "relu1"), (1, 2, "dense1"), (2, 2, "")]
 
@@ -99,7 +99,7 @@ class TestDisagreement:
                 *space, channels = super().output(inputs, dialect)
                 return (*(n + 1 for n in space), channels)
 
-        report = check(TooLarge(filters=2, kernel=3), Relu(), Dense(units=2))
+        report = check(TooLarge(filters=2, kernel=3), ReLU(), Dense(units=2))
         assert only(report, "R001") == "the real output of 'conv1' is 6x6x2, derived 7x7x2"
         assert report.run.status == "disagrees"
         assert report.status() == 1
@@ -107,14 +107,14 @@ class TestDisagreement:
         assert verdicts == [False, True, True]
 
     def test_a_wrong_reference(self) -> None:
-        class Cropped(Relu):
+        class Cropped(ReLU):
             def reference(self, run: Any, *xs: Any) -> Any:
                 return xs[0][:, 1:]
 
         assert "is 7x8x3, derived 8x8x3" in only(check(Cropped()), "R001")
 
     def test_a_lost_batch(self) -> None:
-        class Summed(Relu):
+        class Summed(ReLU):
             def reference(self, run: Any, *xs: Any) -> Any:
                 return xs[0].sum(axis=0, keepdims=True)
 
@@ -143,20 +143,20 @@ class TestDisagreement:
         assert "has 56 parameters, derived 54" in messages[1]
 
     def test_not_finite(self) -> None:
-        class Broken(Relu):
+        class Broken(ReLU):
             def reference(self, run: Any, *xs: Any) -> Any:
                 return xs[0] / 0.0
 
-        report = check(Relu(), Broken(), Relu())
+        report = check(ReLU(), Broken(), ReLU())
         assert "192 of the 192 values that 'relu2' computes" in only(report, "R003")
         assert [row.run.finite for row in report.layers if row.run] == [True, False, False]
 
     def test_an_exception_is_one_sentence(self) -> None:
-        class Refuses(Relu):
+        class Refuses(ReLU):
             def reference(self, run: Any, *xs: Any) -> Any:
                 raise ValueError("no such thing\nand a second line")
 
-        report = check(Relu(), Refuses(), Relu())
+        report = check(ReLU(), Refuses(), ReLU())
         assert only(report, "R009") == "JAX does not run 'relu2': no such thing"
         assert report.run.status == "disagrees"
         last = report.layers[-1].run
@@ -240,7 +240,7 @@ class TestMisfits:
 
 class TestMemory:
     def test_the_figure(self) -> None:
-        report = Network("4x4x1", [Conv(filters=2, kernel=1), Relu()]).derive()
+        report = Network("4x4x1", [Conv(filters=2, kernel=1), ReLU()]).derive()
         values = 4 + 32 + 32  # weights, the convolution's volume, ReLU's
         assert memory.needed_bytes(at(report, {})) == 4 * values
         assert memory.needed_bytes(at(report, {}), batch=3) == 4 * (4 + 3 * 64)
@@ -268,7 +268,7 @@ class TestMemory:
         assert message.startswith("the run needs 7.4 MiB (7,760,768 bytes), but 3.0 MiB are free")
 
     def test_running_out_all_the_same(self) -> None:
-        class Greedy(Relu):
+        class Greedy(ReLU):
             def reference(self, run: Any, *xs: Any) -> Any:
                 raise MemoryError
 
@@ -295,23 +295,23 @@ class TestMemory:
 
 class TestDevices:
     def test_an_absent_one(self) -> None:
-        report = check(Relu(), options=RunOptions(device="tpu"))
+        report = check(ReLU(), options=RunOptions(device="tpu"))
         assert "no tpu is present; JAX finds cpu" in only(report, "R005")
         assert report.status() == 2
         assert report.run.status == "failed"
         assert report.layers[0].output == (8, 8, 3)
 
     def test_an_unknown_one(self) -> None:
-        report = check(Relu(), options=RunOptions(device="abacus"))
+        report = check(ReLU(), options=RunOptions(device="abacus"))
         assert "no abacus is present" in only(report, "R005")
         assert "devices are cpu, gpu and tpu" in report.diagnostics[-1].help
 
     def test_the_cpu_by_name(self) -> None:
-        assert check(Relu(), options=RunOptions(device="cpu")).run.platform == "cpu"
+        assert check(ReLU(), options=RunOptions(device="cpu")).run.platform == "cpu"
 
     def test_without_jax(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "jax", None)
-        report = check(Relu())
+        report = check(ReLU())
         assert "JAX cannot be imported" in only(report, "R007")
         assert report.status() == 2
         assert report.run.platform is None
@@ -333,7 +333,7 @@ class TestDevices:
     def test_no_setting_is_left_behind(self) -> None:
         names = devices.LOGGERS
         before = [logging.getLogger(name).level for name in names], dict(os.environ)
-        check(Relu())
+        check(ReLU())
         assert ([logging.getLogger(name).level for name in names], dict(os.environ)) == before
 
 

@@ -16,7 +16,7 @@ class _Activation(Layer):
     examples = VOLUMES
 
 
-class Relu(_Activation, op="relu"):
+class ReLU(_Activation, op="relu"):
     """Rectified linear unit: max(0, x) (Nair 2010)."""
 
     def reference(self, run: Run, x: Any) -> Any:
@@ -25,7 +25,7 @@ class Relu(_Activation, op="relu"):
         return jax.nn.relu(x)
 
 
-class Relu6(_Activation, op="relu6"):
+class ReLU6(_Activation, op="relu6"):
     """Rectifier capped at 6: min(max(0, x), 6) (MobileNets; torch.nn.ReLU6)."""
 
     def reference(self, run: Run, x: Any) -> Any:
@@ -34,10 +34,10 @@ class Relu6(_Activation, op="relu6"):
         return lax.clamp(0.0, x, 6.0)
 
 
-class LeakyRelu(_Activation, op="leaky_relu"):
+class LeakyReLU(_Activation, op="leaky_relu"):
     """Leaky rectifier: x where x >= 0, else slope·x (Maas 2013; torch.nn.LeakyReLU)."""
 
-    slope: Any = Rational(Fraction(1, 100))
+    slope: Any = Rational(default=Fraction(1, 100))
 
     examples = (*VOLUMES, ("4x4x2", {"slope": "0.2"}))
 
@@ -47,10 +47,10 @@ class LeakyRelu(_Activation, op="leaky_relu"):
         return jnp.where(x >= 0, x, float(self.slope) * x)
 
 
-class Elu(_Activation, op="elu"):
+class ELU(_Activation, op="elu"):
     """Exponential linear unit: x where x > 0, else alpha·(exp(x) - 1) (Clevert 2015)."""
 
-    alpha: Any = Rational(1)
+    alpha: Any = Rational(default=1)
 
     examples = (*VOLUMES, ("4x4x2", {"alpha": "0.5"}))
 
@@ -60,14 +60,14 @@ class Elu(_Activation, op="elu"):
         return jax.nn.elu(x, float(self.alpha))
 
 
-class Gelu(_Activation, op="gelu"):
+class GELU(_Activation, op="gelu"):
     """Gaussian error linear unit: x·Phi(x), Phi the normal distribution function.
 
     `approximate`: x/2·(1 + tanh(sqrt(2/pi)·(x + 0.044715·x^3))) (Hendrycks 2016;
     torch.nn.GELU).
     """
 
-    approximate: Any = Flag(False)
+    approximate: Any = Flag(default=False)
 
     examples = (*VOLUMES, ("16x8", {"approximate": True}))
 
@@ -77,7 +77,7 @@ class Gelu(_Activation, op="gelu"):
         return jax.nn.gelu(x, approximate=self.approximate)
 
 
-class Silu(_Activation, op="silu"):
+class SiLU(_Activation, op="silu"):
     """Sigmoid linear unit, also called swish: x·sigmoid(x) (Elfwing 2017; torch.nn.SiLU)."""
 
     def reference(self, run: Run, x: Any) -> Any:
@@ -107,7 +107,6 @@ class Tanh(_Activation, op="tanh"):
 class Softmax(_Activation, op="softmax"):
     """Softmax over the channels: exp(x_c) over the sum of all exp(x_c)."""
 
-
     def reference(self, run: Run, x: Any) -> Any:
         import jax
 
@@ -117,14 +116,13 @@ class Softmax(_Activation, op="softmax"):
 class LogSoftmax(_Activation, op="log_softmax"):
     """Logarithm of the softmax over the channels: x_c - log sum exp(x_c)."""
 
-
     def reference(self, run: Run, x: Any) -> Any:
         import jax
 
         return jax.nn.log_softmax(x, axis=-1)
 
 
-class HardSwish(_Activation, op="hardswish"):
+class Hardswish(_Activation, op="hardswish"):
     """Piecewise swish: x·min(max(0, x + 3), 6)/6 (Howard 2019, MobileNetV3)."""
 
     def reference(self, run: Run, x: Any) -> Any:
@@ -133,7 +131,7 @@ class HardSwish(_Activation, op="hardswish"):
         return x * lax.clamp(0.0, x + 3.0, 6.0) / 6.0
 
 
-class HardSigmoid(_Activation, op="hardsigmoid"):
+class Hardsigmoid(_Activation, op="hardsigmoid"):
     """Piecewise sigmoid: min(max(0, x + 3), 6)/6 (torch.nn.Hardsigmoid)."""
 
     def reference(self, run: Run, x: Any) -> Any:
@@ -142,7 +140,7 @@ class HardSigmoid(_Activation, op="hardsigmoid"):
         return lax.clamp(0.0, x + 3.0, 6.0) / 6.0
 
 
-class PRelu(_Activation, op="prelu"):
+class PReLU(_Activation, op="prelu"):
     """Rectifier with a trained slope for every channel: x where x >= 0, else slope_c·x.
 
     slope (C,) (He 2015; torch.nn.PReLU(C)).

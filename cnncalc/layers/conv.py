@@ -60,12 +60,12 @@ class Conv(Layer, op="conv"):
 
     filters: Any = Count()
     kernel: Any = PerAxis()
-    stride: Any = PerAxis(1)
-    pad: Any = Padding(0)
-    dilation: Any = PerAxis(1)
-    groups: Any = Count(1)
-    bias: Any = Flag(True)
-    connect: Any = Table(None)
+    stride: Any = PerAxis(default=1)
+    pad: Any = Padding(default=0)
+    dilation: Any = PerAxis(default=1)
+    groups: Any = Count(default=1)
+    bias: Any = Flag(default=True)
+    connect: Any = Table(default=None)
 
     linear = True
     needs_spatial = True
@@ -142,11 +142,11 @@ class DepthwiseConv(Layer, op="depthwise_conv"):
     """
 
     kernel: Any = PerAxis()
-    stride: Any = PerAxis(1)
-    pad: Any = Padding(0)
-    dilation: Any = PerAxis(1)
-    multiplier: Any = Count(1)
-    bias: Any = Flag(True)
+    stride: Any = PerAxis(default=1)
+    pad: Any = Padding(default=0)
+    dilation: Any = PerAxis(default=1)
+    multiplier: Any = Count(default=1)
+    bias: Any = Flag(default=True)
 
     linear = True
     needs_spatial = True
@@ -198,11 +198,11 @@ class SeparableConv(Layer, op="separable_conv"):
 
     filters: Any = Count()
     kernel: Any = PerAxis()
-    stride: Any = PerAxis(1)
-    pad: Any = Padding(0)
-    dilation: Any = PerAxis(1)
-    multiplier: Any = Count(1)
-    bias: Any = Flag(True)
+    stride: Any = PerAxis(default=1)
+    pad: Any = Padding(default=0)
+    dilation: Any = PerAxis(default=1)
+    multiplier: Any = Count(default=1)
+    bias: Any = Flag(default=True)
 
     linear = True
     needs_spatial = True
@@ -266,12 +266,12 @@ class ConvTranspose(Layer, op="conv_transpose"):
 
     filters: Any = Count()
     kernel: Any = PerAxis()
-    stride: Any = PerAxis(1)
-    pad: Any = Padding(0)
-    output_pad: Any = PerAxis(0, minimum=0)
-    dilation: Any = PerAxis(1)
-    groups: Any = Count(1)
-    bias: Any = Flag(True)
+    stride: Any = PerAxis(default=1)
+    pad: Any = Padding(default=0)
+    output_pad: Any = PerAxis(default=0, minimum=0)
+    dilation: Any = PerAxis(default=1)
+    groups: Any = Count(default=1)
+    bias: Any = Flag(default=True)
 
     linear = True
     needs_spatial = True

@@ -17,7 +17,7 @@ class Dense(Layer, op="dense"):
     """
 
     units: Any = Count()
-    bias: Any = Flag(True)
+    bias: Any = Flag(default=True)
 
     linear = True
     examples = (
@@ -59,7 +59,7 @@ class Linear(Layer, op="linear"):
     """
 
     units: Any = Count()
-    bias: Any = Flag(True)
+    bias: Any = Flag(default=True)
 
     linear = True
     examples = (

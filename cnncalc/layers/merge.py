@@ -39,7 +39,7 @@ class Concat(Layer, op="concat"):
     (28, 28, 192)
     """
 
-    axis: Any = Index(-1)
+    axis: Any = Index(default=-1)
 
     inputs_min = 2
     inputs_max = MOST

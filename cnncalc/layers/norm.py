@@ -18,10 +18,10 @@ class BatchNorm(Layer, op="batchnorm"):
     torch.nn.BatchNorm2d, keras.layers.BatchNormalization). Runs as at inference.
     """
 
-    eps: Any = Rational(EPSILON, low=0)
-    affine: Any = Flag(True)
-    scale: Any = Flag(True)
-    shift: Any = Flag(True)
+    eps: Any = Rational(default=EPSILON, low=0)
+    affine: Any = Flag(default=True)
+    scale: Any = Flag(default=True)
+    shift: Any = Flag(default=True)
 
     examples = (
         ("8x8x16", {}),
@@ -66,8 +66,8 @@ class LayerNorm(Layer, op="layernorm"):
     torch.nn.LayerNorm(C)).
     """
 
-    eps: Any = Rational(EPSILON, low=0)
-    affine: Any = Flag(True)
+    eps: Any = Rational(default=EPSILON, low=0)
+    affine: Any = Flag(default=True)
 
     examples = (("16x8", {}), ("7x7x4", {"eps": "0.000001"}), ("12", {"affine": False}))
 
@@ -88,8 +88,8 @@ class GroupNorm(Layer, op="groupnorm"):
     """
 
     groups: Any = Count()
-    eps: Any = Rational(EPSILON, low=0)
-    affine: Any = Flag(True)
+    eps: Any = Rational(default=EPSILON, low=0)
+    affine: Any = Flag(default=True)
 
     examples = (
         ("6x6x8", {"groups": 4}),
@@ -111,17 +111,17 @@ class GroupNorm(Layer, op="groupnorm"):
         return _trained(run, y, self.affine)
 
 
-class Lrn(Layer, op="lrn"):
+class LRN(Layer, op="lrn"):
     """Local response normalisation: x / (k + a·sum of x^2 over `size` neighbouring maps)^beta.
 
     a is alpha/size in caffe, torch and onnx, and alpha itself in the paper and TensorFlow
     (Krizhevsky 2012; torch.nn.LocalResponseNorm). TensorFlow's radius r means size 2r + 1.
     """
 
-    size: Any = Count(5)
-    alpha: Any = Rational(Fraction(1, 10_000))
-    beta: Any = Rational(Fraction(3, 4))
-    k: Any = Rational(1)
+    size: Any = Count(default=5)
+    alpha: Any = Rational(default=Fraction(1, 10_000))
+    beta: Any = Rational(default=Fraction(3, 4))
+    k: Any = Rational(default=1)
 
     examples = (
         ("6x6x12", {}),
@@ -141,7 +141,7 @@ class Scale(Layer, op="scale"):
     scale (C,), bias (C,) (Caffe's Scale layer; ConvNeXt's layer scale).
     """
 
-    bias: Any = Flag(False)
+    bias: Any = Flag(default=False)
 
     examples = (("6x6x4", {}), ("9x5", {"bias": True}), ("10", {}))
 
@@ -161,7 +161,7 @@ class Dropout(Layer, op="dropout"):
     The identity at inference, and no parameters (Srivastava 2014).
     """
 
-    rate: Any = Rational(Fraction(1, 2), low=0, below=1)
+    rate: Any = Rational(default=Fraction(1, 2), low=0, below=1)
 
     in_place = True
     examples = (("4096", {}), ("6x6x4", {"rate": "0.2"}))

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..dialects import pool_window
-from ..formula import ceil_div, divide
+from ..formula import ceil_div, compare, divide
 from .base import (
     Choice,
     Dialect,
+    Fix,
     Flag,
     Layer,
     Misfit,
@@ -32,10 +33,10 @@ class _Pool(Layer):
     """Shared facts of the sliding pools: one window an axis, the channels kept."""
 
     kernel: Any = PerAxis()
-    stride: Any = PerAxis(None)
-    pad: Any = Padding(0)
-    dilation: Any = PerAxis(1)
-    round: Any = Choice(("floor", "ceil"), None)
+    stride: Any = PerAxis(default=None)
+    pad: Any = Padding(default=0)
+    dilation: Any = PerAxis(default=1)
+    round: Any = Choice(("floor", "ceil"), default=None)
 
     needs_spatial = True
 
@@ -91,7 +92,7 @@ class AvgPool(_Pool, op="avgpool"):
     overhangs beyond the padding never counts (torch.nn.AvgPool2d; Caffe pooling_layer.cpp).
     """
 
-    count_include_pad: Any = Flag(None)
+    count_include_pad: Any = Flag(default=None)
 
     examples = (
         ("8x8x3", {"kernel": 2}),
@@ -103,6 +104,17 @@ class AvgPool(_Pool, op="avgpool"):
         ("9x8x3", {"kernel": 2, "stride": 2, "pad": "same"}),
     )
 
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        yield from super().misfits(inputs, dialect)
+        if dialect.name != "torch" or len(inputs[0]) != 4:
+            return
+        sizes = spatial(inputs[0])
+        for n, k in zip(sizes, axes(self.kernel, len(sizes)), strict=True):
+            if compare(n, k) == -1:
+                text = f"torch's avg_pool3d refuses a kernel of {k} on {n} positions, padded or not"
+                yield Misfit("S006", text, "kernel", (Fix(f"kernel: {n}", {"kernel": n}),))
+                return
+
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
 
@@ -112,7 +124,7 @@ class AvgPool(_Pool, op="avgpool"):
 class _GlobalPool(Layer):
     """Shared facts of the pools over a whole map."""
 
-    keepdims: Any = Flag(False)
+    keepdims: Any = Flag(default=False)
 
     needs_spatial = True
     examples = (

@@ -179,9 +179,9 @@ class Slice(Layer, op="slice"):
     """
 
     axis: Any = Index()
-    start: Any = Index(0)
-    stop: Any = Index(None)
-    step: Any = Count(1)
+    start: Any = Index(default=0)
+    stop: Any = Index(default=None)
+    step: Any = Count(default=1)
 
     examples = (
         ("9x8x4", {"axis": 0, "start": 2, "stop": 7}),
@@ -225,7 +225,7 @@ class Mean(Layer, op="mean"):
     """The mean over the given axes, which go away; with `keepdims` they stay with size 1."""
 
     axes: Any = Axes()
-    keepdims: Any = Flag(False)
+    keepdims: Any = Flag(default=False)
 
     examples = (
         ("5x6x4", {"axes": [0, 1]}),

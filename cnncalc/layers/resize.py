@@ -110,7 +110,7 @@ class Upsample(Layer, op="upsample"):
     """
 
     scale: Any = PerAxis(rational=True)
-    method: Any = Choice(("nearest", "bilinear"), "nearest")
+    method: Any = Choice(("nearest", "bilinear"), default="nearest")
 
     needs_spatial = True
     examples = (

@@ -11,6 +11,7 @@ from . import unread
 from .base import Case, Finding, fits, listed, too_large, volume, whole
 
 WIDTH = 600  # candidates tried for one field along one axis
+FEW = 9  # the same where the size is a closed form
 WIDE = range(1, 1 << 20)
 
 
@@ -149,7 +150,7 @@ def _changed(
     for i, w in enumerate(case.windows):
         if good(w, case, strict):
             continue
-        for value in islice(candidates(w), WIDTH):
+        for value in islice(candidates(w), WIDTH if isinstance(w.n, int) else FEW):
             tried = [*values[:i], value, *values[i + 1 :]]
             layer = case.layer.replace(**{field: _joined(tried)})
             if good(layer.windows(case.inputs, case.dialect)[i], case, strict):
