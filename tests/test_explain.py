@@ -243,7 +243,8 @@ def test_golden(name: str, format: str) -> None:
 
 
 def golden(name: str, format: str) -> Path:
-    return GOLDEN / f"{name}.{ {'text': 'txt', 'markdown': 'md', 'latex': 'tex'}[format]}"
+    return GOLDEN / f"{name}.{ {'text': 'txt', 'markdown': 'md', 'latex': 'tex'}[format] }"
+
 
 # --- what the lecture and the issue ask for -----------------------------------------
 

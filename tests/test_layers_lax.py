@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from itertools import product as grid
 from typing import Any
-from zlib import crc32
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 from jax import export
+from layer_cases import BATCH, DRAWN, Arrays, Case, drawn, random, refusal, volume
 
 from cnncalc.dialects import DIALECTS, Dialect
 from cnncalc.formula import Expr, Symbol, substitute
@@ -27,63 +26,12 @@ from cnncalc.layers import (
     SeparableConv,
 )
 from cnncalc.layers.base import Layer
-from cnncalc.layers.fields import Volume
-from cnncalc.scope import Scope
-from cnncalc.source import Node
-
-BATCH = 2
-DRAWN = settings(max_examples=60, deadline=None)
-
-
-class Arrays:
-    """Parameters drawn by name, and a record of their shapes."""
-
-    def __init__(self, dialect: Dialect, fill: float | None = None) -> None:
-        self.dialect = dialect
-        self.fill = fill
-        self.params: dict[str, tuple[int, ...]] = {}
-        self.buffers: dict[str, tuple[int, ...]] = {}
-
-    def param(self, name: str, shape: Sequence[int], fan_in: Any = None) -> Any:
-        self.params[name] = tuple(shape)
-        if self.fill is not None:
-            return jnp.full(shape, self.fill)
-        return jnp.asarray(random(name, shape))
-
-    def buffer(self, name: str, shape: Sequence[int], value: float) -> Any:
-        self.buffers[name] = tuple(shape)
-        return jnp.full(shape, value)
-
-
-def random(name: str, shape: Sequence[int]) -> Any:
-    return np.random.default_rng(crc32(name.encode())).standard_normal(shape, dtype="float32")
-
-
-def volume(text: str) -> tuple[int, ...]:
-    field = Volume()
-    field.name = "input"
-    found: tuple[int, ...] = field.read(Node.of(text), Scope())
-    return found
-
-
-def refusal(layer: Layer, shapes: Sequence[Any], dialect: Dialect) -> str | None:
-    """Why this dialect does not take the layer; None where it does."""
-    for misfit in layer.misfits(shapes, dialect):
-        return misfit.code
-    for w in layer.windows(shapes, dialect):
-        if w.flaw:
-            return w.flaw[0]
-        if w.kind != "transpose" and w.padded < w.extent:
-            return "S002"
-        if w.out < 1:
-            return "S009"
-    return None
 
 
 def agree(layer: Layer, shapes: Sequence[tuple[int, ...]], dialect: Dialect) -> None:
     run = Arrays(dialect)
-    xs = [jnp.asarray(random(str(i), (BATCH, *shape))) for i, shape in enumerate(shapes)]
-    y = layer.reference(run, *xs)
+    xs = [random(str(i), (BATCH, *shape)) for i, shape in enumerate(shapes)]
+    y = jax.jit(lambda *xs: layer.reference(run, *xs))(*xs)
     assert y.shape == (BATCH, *layer.output(shapes, dialect))
     assert run.params == layer.weights(shapes, dialect)
     assert run.buffers == layer.buffers(shapes, dialect)
@@ -133,84 +81,42 @@ def test_examples(layer: Layer, shapes: list[tuple[int, ...]]) -> None:
 # --- fields drawn at random -----------------------------------------------------------
 
 
-def one_or_each(rank: int, low: int, high: int) -> st.SearchStrategy[Any]:
-    number = st.integers(low, high)
-    return st.one_of(number, st.lists(number, min_size=rank, max_size=rank))
-
-
-def padding(rank: int) -> st.SearchStrategy[Any]:
-    pair = st.lists(st.integers(0, 3), min_size=2, max_size=2)
-    each = st.lists(pair, min_size=rank, max_size=rank)
-    words = st.sampled_from(["same", "valid", "same_lower"])
-    return st.one_of(one_or_each(rank, 0, 2), words, each)
-
-
-@st.composite
-def placed(draw: Any, cls: type[Layer]) -> tuple[Layer, tuple[int, ...], Dialect]:
-    """A sliding layer, a volume and a dialect that accepts them."""
-    rank = draw(st.integers(1, 3))
-    groups = draw(st.integers(1, 2)) if "groups" in cls.fields else 1
-    channels = groups * draw(st.integers(1, 2))
-    shape = (*(draw(st.integers(1, 12)) for _ in range(rank)), channels)
-    strides = one_or_each(rank, 1, 3)
-    choices: dict[str, Any] = {
-        "filters": st.integers(1, 2).map(lambda f: f * groups),
-        "groups": st.just(groups),
-        "kernel": one_or_each(rank, 1, 5),
-        "stride": strides if cls.fields["stride"].default else st.none() | strides,
-        "pad": padding(rank),
-        "dilation": one_or_each(rank, 1, 2),
-        "output_pad": one_or_each(rank, 0, 2),
-        "multiplier": st.integers(1, 2),
-        "bias": st.booleans(),
-        "round": st.sampled_from(["floor", "ceil", None]),
-        "count_include_pad": st.sampled_from([True, False, None]),
-    }
-    fields = {name: draw(s) for name, s in choices.items() if name in cls.fields}
-    dialect = draw(st.sampled_from(list(DIALECTS.values())))
-    return cls(**fields), shape, dialect
-
-
-def drawn(cls: type[Layer]) -> st.SearchStrategy[Any]:
-    return placed(cls).filter(lambda case: refusal(case[0], [case[1]], case[2]) is None)
-
-
 @DRAWN
 @given(drawn(Conv))
-def test_conv(case: Any) -> None:
+def test_conv(case: Case) -> None:
     agree(case[0], [case[1]], case[2])
 
 
 @DRAWN
 @given(drawn(DepthwiseConv))
-def test_depthwise_conv(case: Any) -> None:
+def test_depthwise_conv(case: Case) -> None:
     agree(case[0], [case[1]], case[2])
 
 
 @DRAWN
 @given(drawn(SeparableConv))
-def test_separable_conv(case: Any) -> None:
+def test_separable_conv(case: Case) -> None:
     agree(case[0], [case[1]], case[2])
 
 
 @DRAWN
 @given(drawn(ConvTranspose))
-def test_conv_transpose(case: Any) -> None:
+def test_conv_transpose(case: Case) -> None:
     agree(case[0], [case[1]], case[2])
 
 
 @DRAWN
 @given(drawn(MaxPool))
-def test_maxpool(case: Any) -> None:
+def test_maxpool(case: Case) -> None:
     layer, shape, dialect = case
     run = Arrays(dialect)
-    y = layer.reference(run, jnp.ones((1, *shape)))
+    y = jax.jit(lambda x: layer.reference(run, x))(jnp.ones((1, *shape)))
     assert y.shape == (1, *layer.output([shape], dialect))
 
 
 @DRAWN
 @given(drawn(AvgPool))
-def test_avgpool(case: Any) -> None:
+def test_avgpool(case: Case) -> None:
     agree(case[0], [case[1]], case[2])
 
 
@@ -219,7 +125,8 @@ def test_avgpool(case: Any) -> None:
 
 def counted(layer: Layer, shape: tuple[int, ...], dialect: Dialect) -> int:
     """Multiply-adds of the run: on ones, every product adds one to the output."""
-    y = layer.reference(Arrays(dialect, fill=1.0), jnp.ones((1, *shape)))
+    run = Arrays(dialect, fill=1.0)
+    y = jax.jit(lambda x: layer.reference(run, x))(jnp.ones((1, *shape)))
     return int(y.sum())
 
 
@@ -231,7 +138,7 @@ def unpadded(layer: Layer, shape: tuple[int, ...], dialect: Dialect) -> tuple[La
 
 @DRAWN
 @given(drawn(Conv) | drawn(DepthwiseConv))
-def test_macs_of_convolutions(case: Any) -> None:
+def test_macs_of_convolutions(case: Case) -> None:
     layer, shape, dialect = case
     layer = layer.replace(bias=False)
     macs = layer.macs([shape], layer.output([shape], dialect), dialect)
@@ -240,7 +147,7 @@ def test_macs_of_convolutions(case: Any) -> None:
 
 @DRAWN
 @given(drawn(ConvTranspose))
-def test_macs_of_transposed_convolutions(case: Any) -> None:
+def test_macs_of_transposed_convolutions(case: Case) -> None:
     layer, shape, dialect = case
     layer = layer.replace(bias=False)
     macs = layer.macs([shape], layer.output([shape], dialect), dialect)

@@ -104,9 +104,7 @@ def compiled(layer: Layer, dialect: Dialect, platform: str) -> Callable[..., Any
     def call(arrays: Arrays, *xs: Any) -> Any:
         return layer.reference(Bound(dialect, arrays), *xs)
 
-    compiled_call: Callable[..., Any] = jax.jit(
-        call, compiler_options=_fast_compile(platform)
-    )
+    compiled_call: Callable[..., Any] = jax.jit(call, compiler_options=_fast_compile(platform))
     return compiled_call
 
 

@@ -96,5 +96,3 @@ def _ranges(positions: list[int]) -> str:
             runs.append([n])
     texts = [str(r[0]) if len(r) == 1 else f"{r[0]} to {r[-1]}" for r in runs]
     return ", ".join(texts[:6]) + (f" and {len(texts) - 6} more" if len(texts) > 6 else "")
-
-

@@ -191,9 +191,7 @@ def _sizes_text(env: Env) -> str:
     return ", ".join(f"{name} = {value}" for name, value in env.items())
 
 
-def _joined(
-    row: Row, seen: list[RunRow], proof: AllSizes | None, wrong: set[str | None]
-) -> RunRow:
+def _joined(row: Row, seen: list[RunRow], proof: AllSizes | None, wrong: set[str | None]) -> RunRow:
     """One layer over all the sizes it was run at: the first size's shapes."""
     first = seen[0]
     agrees = all(r.agrees for r in seen) and row.name not in wrong

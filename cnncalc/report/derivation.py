@@ -187,8 +187,7 @@ def _latex_words(text: str) -> str:
     if len(pieces) % 2 == 0:
         return escape(text)
     return "".join(
-        rf"\texttt{{{escape(piece)}}}" if i % 2 else escape(piece)
-        for i, piece in enumerate(pieces)
+        rf"\texttt{{{escape(piece)}}}" if i % 2 else escape(piece) for i, piece in enumerate(pieces)
     )
 
 
