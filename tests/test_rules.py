@@ -388,3 +388,20 @@ def test_the_example_of_each_code_sets_it_off(code):
     else:
         assert (code, ENTRIES[code].severity) in found
     assert "```yaml\n" + text + "```" in explain_code(code, "markdown")
+
+
+# --- robustness -------------------------------------------------------------------------
+
+H, EVEN = Symbol("H"), Symbol("W", min=2, multiple_of=2)
+LAYERS = [cls(**fields) for cls in REGISTRY.values() for _, fields in cls.examples]
+DIM = st.one_of(st.integers(1, 9), st.sampled_from([16, 10**9, H, 2 * H, EVEN, EVEN + 1]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(LAYERS), NAMES, st.lists(DIM, min_size=1, max_size=5), st.data())
+def test_any_volume_is_judged(layer, under, shape, data):
+    count = data.draw(st.integers(layer.inputs_min, min(layer.inputs_max, 3)))
+    others = [data.draw(st.lists(DIM, min_size=1, max_size=4)) for _ in range(count - 1)]
+    for finding in judge(layer, [tuple(s) for s in [shape, *others]], dialect(under)):
+        assert finding.code in ENTRIES
+        assert finding.field is None or finding.field in layer.fields or finding.field == "stride"

@@ -1,6 +1,7 @@
 """Size rules: does the layer fit its input? One function a rule."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 from ..dialects import Dialect
 from ..formula import compare
@@ -19,6 +20,12 @@ def judge(layer: Layer, inputs: Sequence[Shape], dialect: Dialect) -> list[Findi
     >>> [f.code for f in judge(Conv(1, kernel=3, stride=3), [(7, 7, 1)], DEFAULT)]
     ['S001']
     """
+    return list(_judged(layer, tuple(inputs), dialect))
+
+
+@lru_cache(maxsize=256)
+def _judged(layer: Layer, inputs: tuple[Shape, ...], dialect: Dialect) -> tuple[Finding, ...]:
+    """Repeated layers are judged once: the search for remedies takes its time."""
     from .fixes import offers
 
     case = Case.of(layer, inputs, dialect)
@@ -28,7 +35,7 @@ def judge(layer: Layer, inputs: Sequence[Shape], dialect: Dialect) -> list[Findi
         if any((f.code, f.help) == (finding.code, help_) for f in judged):
             help_ = ()
         judged.append(finding._replace(help=help_))
-    return judged
+    return tuple(judged)
 
 
 def findings(case: Case) -> Iterator[Finding]:
