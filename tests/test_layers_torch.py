@@ -20,6 +20,7 @@ from cnncalc.layers.base import Layer
 
 TORCH = DIALECTS["torch"]
 DRAWN = settings(max_examples=120, deadline=None)
+FEWER = settings(max_examples=50, deadline=None)
 Params = Mapping[str, torch.Tensor]
 Twin = Callable[[Any, torch.Tensor, Params], torch.Tensor]
 
@@ -202,7 +203,12 @@ TWINS: dict[str, Twin] = {
 
 
 def tensor(x: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(x))
+    """A copy in row-major memory.
+
+    torch 2.13's conv3d on oneDNN reads past a one-channel input that is merely viewed
+    with the channels moved.
+    """
+    return torch.from_numpy(np.array(x, order="C", copy=True))
 
 
 def twin(layer: Layer, x: Any, values: Mapping[str, Any]) -> Any:
@@ -210,7 +216,7 @@ def twin(layer: Layer, x: Any, values: Mapping[str, Any]) -> Any:
     params = {name: tensor(v) for name, v in values.items()}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        y = TWINS[layer.op](layer, tensor(x).movedim(-1, 1).contiguous(), params)
+        y = TWINS[layer.op](layer, tensor(np.moveaxis(x, -1, 1)), params)
     return y.movedim(1, -1).numpy()
 
 
@@ -305,6 +311,9 @@ def refuses_alike(case: Case) -> None:
         y = twin(layer, random("x", (2, *shape)), params)
     except (RuntimeError, TypeError, ValueError):
         return
+    if y.size == 0:  # a transposed convolution of several items may come out empty
+        assert code == "S009"
+        return
     # a window that overhangs a rounded-up end: torch computes what we call too large
     assert (code, getattr(layer, "round", None)) == ("S002", "ceil")
     assert y.shape[1:] == layer.output([shape], dialect)
@@ -365,20 +374,20 @@ def volumes(draw: Any, channels: int = 2, low: int = 1) -> tuple[int, ...]:
     return (*sizes, channels)
 
 
-@DRAWN
+@FEWER
 @given(volumes(), st.data())
 def test_adaptive_avgpool(shape: tuple[int, ...], data: st.DataObject) -> None:
     output = data.draw(one_or_each(len(shape) - 1, 1, 12))
     agree(L.AdaptiveAvgPool(output=output), shape)
 
 
-@DRAWN
+@FEWER
 @given(volumes(low=4), st.data())
 def test_subsample(shape: tuple[int, ...], data: st.DataObject) -> None:
     agree(L.Subsample(data.draw(one_or_each(len(shape) - 1, 1, 4))), shape)
 
 
-@DRAWN
+@FEWER
 @given(volumes(low=2), st.data())
 def test_upsample(shape: tuple[int, ...], data: st.DataObject) -> None:
     factor = st.sampled_from([R(1, 2), R(3, 2), R(5, 2), R(5, 4), 1, 2, 3, 4])
