@@ -11,7 +11,7 @@ from .net import KEEPING, TRANSPARENT, Net, activation, say
 from .shrink import empty_taps, fast_runs, lone_pixels, long_steps
 
 Rule = Callable[[Net], Iterator[Diagnostic]]
-MANY = 1_000_000  # parameters below which no one minds where they are
+MANY = 100_000  # parameters of a dense layer worth a word
 SOFTMAX = ("softmax", "log_softmax")
 
 
@@ -144,14 +144,13 @@ def _crossed(first: Row, second: Row) -> bool:
     return apart and any(a.k != 1 for a, _ in pairs) and any(b.k != 1 for _, b in pairs)
 
 
-@rule("W004", "one dense layer holds most of the parameters", "warning", "a note up to 90 %")
+@rule("W004", "one dense layer holds most of the parameters", "warning")
 def heavy_dense(net: Net) -> Iterator[Diagnostic]:
     """A dense layer on a flattened volume outweighs all the rest of a convolutional network.
 
     Its weights are as many as the volume has values, times its units. AlexNet and VGG are
-    built that way (a note); above nine tenths of at least a million parameters it is mostly
-    an oversight (a warning). Later networks average every map first (Lin 2013, Network in
-    Network).
+    built that way; later networks average every map first (Lin 2013, Network in Network).
+    Layers of fewer than a hundred thousand parameters are not worth a warning.
 
         input: 64x64x3
         layers:
@@ -176,8 +175,7 @@ def heavy_dense(net: Net) -> Iterator[Diagnostic]:
         text = f"{row.name} holds {count:,} of the {total:,} parameters ({100 * count // total} %)"
         text += f": it reads a {volume(shape)} volume stretched flat"
         remedy = f"with global_avgpool before it, it would hold {less:,}"
-        level: Any = "warning" if 10 * count > 9 * total else "note"
-        yield say("W004", row, text, remedy, severity=level)
+        yield say("W004", row, text, remedy)
 
 
 def _stretched(net: Net, row: Row) -> Shape | None:
