@@ -124,6 +124,8 @@ class Network:
         found = Collector()
         found.found.extend(self._found.found)
         graph = self.graph()
+        if not self._spec.sized:
+            return self._report(graph, (), None, (), found.found)
         try:
             derived = derive(graph, self._spec.inputs)
         except FormulaLimit as limit:

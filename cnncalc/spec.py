@@ -48,6 +48,7 @@ class Spec(NamedTuple):
     outputs: tuple[Node, ...]
     expect: Node | None
     budget: Node | None
+    sized: bool  # all input volumes could be read
 
 
 class Reader:
@@ -61,6 +62,7 @@ class Reader:
         self.symbols: dict[str, Symbol] = {}
         self.scope = Scope()
         self.used_sets: set[str] = set()
+        self.sized = True
 
     def read(self, override: Dialect | None = None) -> Spec | None:
         root = self.root
@@ -79,7 +81,7 @@ class Reader:
         return Spec(
             self.source, name, override or own, inputs, self.scope, self.symbols,
             self._blocks(), self._layers(), self._outputs(),
-            root.get("expect"), self._mapping("budget"),
+            root.get("expect"), self._mapping("budget"), self.sized,
         )  # fmt: skip
 
     def unknown_keys(self, node: Node, known: tuple[str, ...], what: str) -> None:
@@ -253,7 +255,7 @@ class Reader:
         if single is None and several is None:
             message = "the spec has no input"
             self.found.add("E005", message, self._first(), ["add `input: 32x32x3`, H x W x C"])
-            return {"input": (1, 1, 1)}
+            return self._no_input()
         if single is not None and several is not None:
             self.found.add("E004", "give `input` or `inputs`, not both", several.span)
         if single is not None:
@@ -263,8 +265,13 @@ class Reader:
             example = ["inputs: {image: 224x224x3, tokens: 16x512}"]
             message = f"inputs must map names to volumes, got {several.describe()}"
             self.found.add("E006", message, several.span, example)
-            return {"input": (1, 1, 1)}
+            return self._no_input()
         return {key.text: self._volume(key.text, value) for key, value in several.pairs}
+
+    def _no_input(self) -> dict[str, Shape]:
+        """A stand-in, so that names still resolve; nothing is derived from it."""
+        self.sized = False
+        return {"input": (1, 1, 1)}
 
     def _first(self) -> Span | None:
         return self.root.pairs[0][0].span if self.root.pairs else self.root.span
@@ -280,7 +287,7 @@ class Reader:
             code = "E011" if d.code in ("E006", "E012") else d.code
             help_ = d.help or ("write it as H x W x C, for example 32x32x3 or HxWx3",)
             self.found.add(code, d.message, d.span or node.span, help_)
-            return (1, 1, 1)
+            return self._no_input()["input"]
         if len(shape) > 4:
             message = f"{name} has {len(shape)} axes; at most 4 (DxHxWxC) are known"
             self.found.add("E011", message, node.span)

@@ -86,7 +86,7 @@ ENTRIES = (
         Install jax and a jaxlib of the same version, or skip the run with `--no-run`.
         """),
     entry("R008", "positions that the run never reads", """
-        The gradient of the real layer's output by its input is zero for these rows and columns:
+        Changing the values in these rows and columns changes nothing in the real layer's output:
         no window reads them. A measured counterpart of W005 and S001.
 
             dialect: torch
