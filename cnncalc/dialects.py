@@ -41,7 +41,7 @@ def clipped_rule(n: Size, K: Size, s: Size, before: Size, after: Size) -> Size:
     The last start (o-1)s stays below n + before exactly when o <= (n+before-1)//s + 1,
     so both bounds are one floor: torch Pool.h, Caffe pooling_layer.cpp, ONNX Runtime.
     """
-    return (n + before - 1 + after - K + s) // s + 1
+    return (n + before - 1 + minimum(after - K + s, 0)) // s + 1
 
 
 def same_rule(n: Size, K: Size, s: Size, before: Size, after: Size) -> Size:
