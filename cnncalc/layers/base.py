@@ -5,7 +5,7 @@ Shapes are tuples of the volume's axes, channels last, without the batch:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, dataclass_transform
 
 from ..diagnostics import Problem
 from ..dialects import Dialect, Window
@@ -26,6 +26,9 @@ from .fields import (
     Text,
     Volume,
 )
+
+if TYPE_CHECKING:
+    from ..execute import Pass
 
 __all__ = [
     "REGISTRY",
@@ -232,6 +235,10 @@ class Layer:
         """Receptive field growth along each spatial axis; None leaves it as it was."""
         found = self.windows(inputs, dialect)
         return tuple(Reach(w.extent - 1, w.s) for w in found) or None
+
+    def forward(self, run: "Pass", *xs: Any) -> Any:
+        """The layer on arrays of any kind (batch first), composed of the engine's primitives."""
+        raise NotImplementedError(self.op)
 
     def reference(self, run: Run, *xs: Any) -> Any:
         """The layer on real arrays (batch first), written in `lax`/`jax.numpy` alone.
