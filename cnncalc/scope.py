@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from . import expr
+from . import expr, literals
 from .diagnostics import Problem, Span
 from .formula import Expr, Number
 from .source import Node, shorten
@@ -73,7 +73,7 @@ class Scope:
     def split(self, node: Node, star: bool) -> list[tuple[str, int]] | None:
         """Axis texts of a volume literal with their offsets; raises `Problem` E012."""
         try:
-            return expr.split_volume(node.text, self.known(), star=star)
+            return literals.split_volume(node.text, self.known(), star=star)
         except expr.ExprError as error:
             place = _inside(node, error.offset)
             raise Problem("E012", f"{error.message} in '{shorten(node.text)}'", place) from None

@@ -14,13 +14,12 @@ from cnncalc.expr import (
     ExprError,
     UnknownName,
     evaluate,
-    looks_like_volume,
     names,
     nearest,
     parse,
-    split_volume,
 )
 from cnncalc.formula import Expr, Number, Symbol
+from cnncalc.literals import looks_like_volume, split_volume
 
 VALUES: dict[str, Number] = {"k": 5, "H": Symbol("H"), "max_c": 7, "half": Fraction(1, 2)}
 VALUES |= {name: Symbol(name) for name in "abcd"}

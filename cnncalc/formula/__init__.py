@@ -25,9 +25,9 @@ from .core import (
     Number,
     Rational,
     Symbol,
-    divide,
     power,
 )
+from .division import divide
 from .rewrite import compile_expr, domain_text, equal, evaluate, normal, substitute, symbols
 from .rounding import ceil, ceil_div, floor, floor_div, is_whole
 from .sizes import as_int, product, slide

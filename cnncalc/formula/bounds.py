@@ -24,13 +24,13 @@ from .core import (
     add,
     atoms,
     build,
-    divide,
     multiply,
     power,
     scale,
     terms_of,
     tidy,
 )
+from .division import divide
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

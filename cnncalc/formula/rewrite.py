@@ -23,7 +23,6 @@ from .core import (
     atoms,
     build,
     content,
-    divide,
     linear_floor,
     multiply,
     power,
@@ -32,6 +31,7 @@ from .core import (
     tidy,
     times,
 )
+from .division import divide
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

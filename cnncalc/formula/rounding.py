@@ -26,7 +26,6 @@ from .core import (
     add,
     build,
     content,
-    divide,
     linear_floor,
     make_mono,
     multiply,
@@ -35,6 +34,7 @@ from .core import (
     terms_of,
     terms_whole,
 )
+from .division import divide
 
 MAX_RESIDUES = 512
 
