@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from . import bundled
@@ -85,12 +86,7 @@ class Network:
         """
         names = {v.name for v in self._vertices}
         if name is None:
-            count = sum(v.layer.op == layer.op for v in self._vertices)
-            name = next(
-                n
-                for i in range(count, count + len(names) + 1)
-                if (n := f"{layer.op}{i + 1}") not in names
-            )
+            name = next(n for i in count(1) if (n := f"{layer.op}{i}") not in names)
         first = next(iter(self._spec.inputs))
         if name in names or name in self._spec.inputs or name == "input":
             raise ValueError(f"the name '{name}' is used twice")
