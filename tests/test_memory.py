@@ -1,6 +1,7 @@
 """Peak memory against a simulation by reference counts; receptive fields against probes."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -302,6 +303,18 @@ def test_axes_have_fields_of_their_own() -> None:
     rows, columns = [Step(3), Step(2, 2)], [Step(5, 5), Step(2, 2)]
     assert (row.receptive_field[0], row.jump[0]) == probe(rows, 40)
     assert (row.receptive_field[1], row.jump[1]) == probe(columns, 60)
+
+
+@pytest.mark.parametrize("s", [1, 2, 3])
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+def test_transposed_convolution_by_probing(k: int, s: int) -> None:
+    """Input i is written to the outputs i*s up to i*s + k - 1."""
+    n = 20
+    readers = [[i for i in range(n) if 0 <= o - i * s < k] for o in range(n * s)]
+    text = f"input: {n}x1\nlayers: [{{conv_transpose: {{filters: 1, kernel: {k}, stride: {s}}}}}]\n"
+    row = cnncalc.load(text).derive().layers[-1]
+    assert row.receptive_field == (max(map(len, readers)),)
+    assert row.jump == (Fraction(1, s),)
 
 
 SLIM = "google-research/receptive_field, RECEPTIVE_FIELD_TABLE.md"
