@@ -577,6 +577,24 @@ def test_large_kernels_are_truncated_as_s002_says(name: str, op: str) -> None:
     assert texts == 52
 
 
+@pytest.mark.parametrize(
+    ("name", "layer", "words"),
+    [
+        ("torch", "conv: {filters: 1, kernel: 4, stride: 2}", "PyTorch refuses"),
+        ("torch", "maxpool: {kernel: 4, stride: 2}", "PyTorch refuses"),
+        ("torch", "maxpool: {kernel: 4, stride: 2, round: ceil}", "to size 1 and computes it"),
+        ("torch", "maxpool: {kernel: 4, stride: 1, round: ceil}", "PyTorch refuses"),
+        ("onnx", "conv: {filters: 1, kernel: 4, stride: 2}", "ONNX Runtime refuses"),
+        ("jax", "conv: {filters: 1, kernel: 4, stride: 2}", "an empty output"),
+    ],
+)
+def test_what_s002_says_of_large_kernels(name: str, layer: str, words: str) -> None:
+    """As test_torch_pool, test_onnxruntime_conv and test_lax_shapes saw them run."""
+    spec = f"dialect: {name}\ninput: 3x9x1\nlayers: [{{{layer}}}]\n"
+    (found,) = [d for d in cnncalc.load(spec).derive().diagnostics if d.code == "S002"]
+    assert words in found.message
+
+
 def keras(n: int, k: int, s: int, padding: str, d: int = 1) -> int:
     """compute_conv_output_shape, keras/src/ops/operation_utils.py (pools use it too)."""
     if padding == "valid":

@@ -157,6 +157,27 @@ def test_peak_memory_in_closed_form(plan: list[Item], times: int) -> None:
         assert substitute(mine, {"H": H}) == theirs
 
 
+def test_peak_memory_moves_from_layer_to_layer() -> None:
+    """Small pictures: the wide dense layer is the largest; large ones: the convolution."""
+    spec = """
+input: HxHx1
+assume: {H: {min: 3}}
+layers:
+  - conv: {filters: 3, kernel: 3, pad: 1}
+  - global_avgpool
+  - dense: 5000
+"""
+    form = cnncalc.load(spec).derive().totals
+    assert form is not None
+    where = set()
+    for H in range(3, 60):
+        report = cnncalc.load(spec, sets={"H": H}).derive()
+        peaks = check_memory(report).peaks
+        where.add(peaks.index(max(peaks)))
+        assert substitute(form.peak_memory, {"H": H}) == report.totals.peak_memory
+    assert where == {0, 2}
+
+
 @pytest.mark.parametrize("H", [224, 256, 384, 1024])
 def test_peak_memory_of_any_picture(H: int) -> None:
     form = cnncalc.load("fully-convolutional").derive().totals
