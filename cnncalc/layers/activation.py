@@ -1,9 +1,12 @@
 """Activation functions: element by element, save the two softmaxes over the channels."""
 
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .base import Dialect, Examples, Flag, Layer, Rational, Run, Shape, Shapes
+
+if TYPE_CHECKING:
+    from ..execute import Pass
 
 VOLUMES: Examples = (("7x6x3", {}), ("10", {}), ("9x4", {}))
 
@@ -19,6 +22,11 @@ class _Activation(Layer):
 class ReLU(_Activation, op="relu"):
     """Rectified linear unit: max(0, x) (Nair 2010)."""
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.relu(x)
+
     def reference(self, run: Run, x: Any) -> Any:
         import jax
 
@@ -27,6 +35,11 @@ class ReLU(_Activation, op="relu"):
 
 class ReLU6(_Activation, op="relu6"):
     """Rectifier capped at 6: min(max(0, x), 6) (MobileNets; torch.nn.ReLU6)."""
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return _ag.six_step(x)
 
     def reference(self, run: Run, x: Any) -> Any:
         from jax import lax
@@ -41,6 +54,12 @@ class LeakyReLU(_Activation, op="leaky_relu"):
 
     examples = (*VOLUMES, ("4x4x2", {"slope": "0.2"}))
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+        from . import _ag
+
+        return ag.where(ag.greater_equal(x, 0), x, _ag.number(self.slope, x) * x)
+
     def reference(self, run: Run, x: Any) -> Any:
         import jax.numpy as jnp
 
@@ -53,6 +72,14 @@ class ELU(_Activation, op="elu"):
     alpha: Any = Rational(default=1)
 
     examples = (*VOLUMES, ("4x4x2", {"alpha": "0.5"}))
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+        from . import _ag
+
+        above = ag.greater(x, 0)
+        below = _ag.expm1(ag.where(above, 0, x))
+        return ag.where(above, x, _ag.number(self.alpha, x) * below)
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax
@@ -71,6 +98,11 @@ class GELU(_Activation, op="gelu"):
 
     examples = (*VOLUMES, ("16x8", {"approximate": True}))
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return _ag.gelu_tanh(x) if self.approximate else _ag.gelu(x)
+
     def reference(self, run: Run, x: Any) -> Any:
         import jax
 
@@ -79,6 +111,11 @@ class GELU(_Activation, op="gelu"):
 
 class SiLU(_Activation, op="silu"):
     """Sigmoid linear unit, also called swish: x·sigmoid(x) (Elfwing 2017; torch.nn.SiLU)."""
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        return x * ag.sigmoid(x)
 
     def reference(self, run: Run, x: Any) -> Any:
         from jax import lax
@@ -89,6 +126,11 @@ class SiLU(_Activation, op="silu"):
 class Sigmoid(_Activation, op="sigmoid"):
     """Logistic function: 1/(1 + exp(-x))."""
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.sigmoid(x)
+
     def reference(self, run: Run, x: Any) -> Any:
         from jax import lax
 
@@ -97,6 +139,11 @@ class Sigmoid(_Activation, op="sigmoid"):
 
 class Tanh(_Activation, op="tanh"):
     """Hyperbolic tangent: (exp(x) - exp(-x))/(exp(x) + exp(-x))."""
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.tanh(x)
 
     def reference(self, run: Run, x: Any) -> Any:
         from jax import lax
@@ -107,6 +154,11 @@ class Tanh(_Activation, op="tanh"):
 class Softmax(_Activation, op="softmax"):
     """Softmax over the channels: exp(x_c) over the sum of all exp(x_c)."""
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.softmax(x, axis=-1)
+
     def reference(self, run: Run, x: Any) -> Any:
         import jax
 
@@ -115,6 +167,11 @@ class Softmax(_Activation, op="softmax"):
 
 class LogSoftmax(_Activation, op="log_softmax"):
     """Logarithm of the softmax over the channels: x_c - log sum exp(x_c)."""
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.log_softmax(x, axis=-1)
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax
@@ -125,6 +182,11 @@ class LogSoftmax(_Activation, op="log_softmax"):
 class Hardswish(_Activation, op="hardswish"):
     """Piecewise swish: x·min(max(0, x + 3), 6)/6 (Howard 2019, MobileNetV3)."""
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return x * _ag.six_step(x + 3) / 6
+
     def reference(self, run: Run, x: Any) -> Any:
         from jax import lax
 
@@ -133,6 +195,11 @@ class Hardswish(_Activation, op="hardswish"):
 
 class Hardsigmoid(_Activation, op="hardsigmoid"):
     """Piecewise sigmoid: min(max(0, x + 3), 6)/6 (torch.nn.Hardsigmoid)."""
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return _ag.six_step(x + 3) / 6
 
     def reference(self, run: Run, x: Any) -> Any:
         from jax import lax
@@ -149,6 +216,12 @@ class PReLU(_Activation, op="prelu"):
     def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
         return {"slope": (inputs[0][-1],)}
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        slope = run.param("slope", (x.shape[-1],))
+        return ag.where(ag.greater_equal(x, 0), x, slope * x)
+
     def reference(self, run: Run, x: Any) -> Any:
         import jax.numpy as jnp
 
@@ -158,6 +231,11 @@ class PReLU(_Activation, op="prelu"):
 class Softplus(_Activation, op="softplus"):
     """Smooth rectifier: log(1 + exp(x))."""
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return _ag.softplus(x)
+
     def reference(self, run: Run, x: Any) -> Any:
         import jax
 
@@ -166,6 +244,12 @@ class Softplus(_Activation, op="softplus"):
 
 class Mish(_Activation, op="mish"):
     """x·tanh(log(1 + exp(x))) (Misra 2019; torch.nn.Mish)."""
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+        from . import _ag
+
+        return x * ag.tanh(_ag.softplus(x))
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax

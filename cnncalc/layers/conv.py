@@ -1,7 +1,7 @@
 """Convolutions: plain, depthwise, separable and transposed, in 1 to 3 dimensions."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..dialects import conv_window, transpose_window
 from ..formula import divide
@@ -29,6 +29,9 @@ from .base import (
     ratio,
     spatial,
 )
+
+if TYPE_CHECKING:
+    from ..execute import Pass
 
 SLIDING = ("kernel", "stride", "pad", "dilation")
 
@@ -120,6 +123,15 @@ class Conv(Layer, op="conv"):
             text = f"connect reads map {top}, but the input has maps 0 to {channels - 1}"
             yield Misfit("S003", text, "connect")
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        windows = self.windows([x.shape[1:]], run.dialect)
+        w = run.param("kernel", self.weights([x.shape[1:]], run.dialect)["kernel"])
+        if self.connect is not None:
+            w = _ag.connected(w, self.connect, x.shape[-1])
+        return _ag.biased(run, _ag.conv(x, w, windows, self.groups), self.bias)
+
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
 
@@ -178,6 +190,9 @@ class DepthwiseConv(Layer, op="depthwise_conv"):
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         return rank_misfits(self, inputs[0], SLIDING)
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        return self._conv(x.shape[-1]).forward(run, x)
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
@@ -243,6 +258,16 @@ class SeparableConv(Layer, op="separable_conv"):
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         return rank_misfits(self, inputs[0], SLIDING)
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        shapes = self.weights([x.shape[1:]], run.dialect)
+        windows = self.windows([x.shape[1:]], run.dialect)
+        y = _ag.conv(x, run.param("depthwise", shapes["depthwise"]), windows, x.shape[-1])
+        windows = self._pointwise().windows([y.shape[1:]], run.dialect)
+        y = _ag.conv(y, run.param("pointwise", shapes["pointwise"]), windows)
+        return _ag.biased(run, y, self.bias)
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
@@ -311,6 +336,13 @@ class ConvTranspose(Layer, op="conv_transpose"):
         """One output reads at most ceil(K/s) inputs; neighbours lie 1/s input steps apart."""
         found = self.windows(inputs, dialect)
         return tuple(Reach((w.extent - 1) // w.s, divide(1, w.s)) for w in found) or None
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        windows = self.windows([x.shape[1:]], run.dialect)
+        w = run.param("kernel", self.weights([x.shape[1:]], run.dialect)["kernel"])
+        return _ag.biased(run, _ag.conv_transpose(x, w, windows, self.groups), self.bias)
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax

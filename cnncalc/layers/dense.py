@@ -1,8 +1,11 @@
 """Fully connected layers, and the loss at the end of a classifier."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .base import Count, Dialect, Flag, Layer, Number, Reach, Run, Shape, Shapes, product, spatial
+
+if TYPE_CHECKING:
+    from ..execute import Pass
 
 
 class Dense(Layer, op="dense"):
@@ -43,6 +46,12 @@ class Dense(Layer, op="dense"):
         """Every unit reads the whole map."""
         return tuple(Reach(n - 1, 1) for n in spatial(inputs[0])) or None
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        x = _ag.flatten(x)
+        return _ag.biased(run, x @ run.param("kernel", (x.shape[1], self.units)), self.bias)
+
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
 
@@ -80,6 +89,12 @@ class Linear(Layer, op="linear"):
     def macs(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
         return product((*inputs[0], self.units))
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        kernel = run.param("kernel", (x.shape[-1], self.units))
+        return _ag.biased(run, x @ kernel, self.bias)
+
     def reference(self, run: Run, x: Any) -> Any:
         y = x @ run.param("kernel", (x.shape[-1], self.units))
         return y + run.param("bias", (self.units,)) if self.bias else y
@@ -97,6 +112,11 @@ class SoftmaxCrossEntropy(Layer, op="softmax_cross_entropy"):
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         return (1,)
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return _ag.cross_entropy(x, run.labels)
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax

@@ -1,11 +1,14 @@
 """Joins: several branches become one volume."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, compare
 from .base import Dialect, Index, Layer, Misfit, Run, Shape, Shapes
 from .reshape import position, volume_text
+
+if TYPE_CHECKING:
+    from ..execute import Pass
 
 MOST = 1000
 
@@ -77,6 +80,11 @@ class Concat(Layer, op="concat"):
                     yield _disagreement(inputs, axis, 0, i)
                     break
 
+    def forward(self, run: "Pass", *xs: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.concatenate(*xs, axis=self.axis + 1 if self.axis >= 0 else self.axis)
+
     def reference(self, run: Run, *xs: Any) -> Any:
         from jax import lax
 
@@ -132,6 +140,12 @@ class Add(_Elementwise, op="add"):
         (["7x3", "7x1"], {}),
     )
 
+    def forward(self, run: "Pass", *xs: Any) -> Any:
+        total = xs[0]
+        for x in xs[1:]:
+            total = total + x
+        return total
+
     def reference(self, run: Run, *xs: Any) -> Any:
         total = xs[0]
         for x in xs[1:]:
@@ -156,6 +170,16 @@ class Multiply(_Elementwise, op="multiply"):
     def _aligned(self, inputs: Shapes) -> list[Shape]:
         rank = max(len(shape) for shape in inputs)
         return [(1,) * (rank - 1) + shape if len(shape) == 1 else shape for shape in inputs]
+
+    def forward(self, run: "Pass", *xs: Any) -> Any:
+        from .. import autograd as ag
+
+        rank = max(x.ndim for x in xs)
+        flat = [ag.reshape(x, (len(x), *(1,) * (rank - 2), -1)) if x.ndim == 2 else x for x in xs]
+        total = flat[0]
+        for x in flat[1:]:
+            total = total * x
+        return total
 
     def reference(self, run: Run, *xs: Any) -> Any:
         rank = max(x.ndim for x in xs)

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 from .base import Count, Dialect, Flag, Layer, Misfit, Rational, Run, Shape, Shapes
 from .conv import group_misfits
+
+if TYPE_CHECKING:
+    from ..execute import Pass
 
 EPSILON = Fraction(1, 100_000)
 
@@ -36,6 +40,22 @@ class BatchNorm(Layer, op="batchnorm"):
 
     def buffers(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
         return {"mean": (inputs[0][-1],), "var": (inputs[0][-1],)}
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        """In training by the batch's own mean and variance, of which the running ones keep 1/10."""
+        from .. import autograd as ag
+        from . import _ag
+
+        shape = (x.shape[-1],)
+        mean, var = run.buffer("mean", shape, 0.0), run.buffer("var", shape, 1.0)
+        trained = {name: run.param(name, shape) for name in self.weights([shape], run.dialect)}
+        if run.training:
+            old = mean, var
+            mean, x, var = _ag.moments(x, tuple(range(x.ndim - 1)))
+            _ag.keep_statistics(run, old, (mean, var), prod(x.shape[:-1]))
+            mean, var = 0, ag.reshape(var, shape)  # x has lost its mean
+        factor = trained.get("gamma", 1) / ag.sqrt(var + _ag.number(self.eps, x))
+        return x * factor + (trained.get("beta", 0) - mean * factor)
 
     def reference(self, run: Run, x: Any) -> Any:
         from jax import lax
@@ -74,6 +94,11 @@ class LayerNorm(Layer, op="layernorm"):
     def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
         return _gamma_beta(inputs[0], self.affine)
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return _trained(run, _ag.standardize(x, (x.ndim - 1,), self.eps), self.affine)
+
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
 
@@ -104,6 +129,14 @@ class GroupNorm(Layer, op="groupnorm"):
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         return group_misfits("the input channels", inputs[0][-1], self.groups)
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+        from . import _ag
+
+        split = ag.reshape(x, (*x.shape[:-1], self.groups, x.shape[-1] // self.groups))
+        y = _ag.standardize(split, (*range(1, x.ndim - 1), x.ndim), self.eps)
+        return _trained(run, ag.reshape(y, x.shape), self.affine)
+
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
 
@@ -129,6 +162,13 @@ class LRN(Layer, op="lrn"):
         ("9x6", {"size": 4, "alpha": 1, "beta": "0.5"}),
     )
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        alpha = self.alpha if run.dialect.lrn_divides else self.alpha * self.size
+        base = _ag.neighbour_mean(x * x, self.size) * _ag.number(alpha, x)
+        return x * (base + _ag.number(self.k, x)) ** _ag.number(-self.beta, x)
+
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
 
@@ -149,6 +189,11 @@ class Scale(Layer, op="scale"):
         names = ("scale", "bias") if self.bias else ("scale",)
         return dict.fromkeys(names, (inputs[0][-1],))
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return _ag.biased(run, x * run.param("scale", (x.shape[-1],)), self.bias)
+
     def reference(self, run: Run, x: Any) -> Any:
         shape = (x.shape[-1],)
         y = x * run.param("scale", shape)
@@ -166,6 +211,12 @@ class Dropout(Layer, op="dropout"):
     in_place = True
     examples = (("4096", {}), ("6x6x4", {"rate": "0.2"}))
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        """In training times a mask of zeros and 1/(1 - rate), where the run draws one."""
+        if not run.training or run.mask is None or not self.rate:
+            return x
+        return x * run.mask(x.shape, float(self.rate))
+
     def reference(self, run: Run, x: Any) -> Any:
         return x
 
@@ -175,6 +226,9 @@ class Identity(Layer, op="identity"):
 
     in_place = True
     examples = (("6x6x4", {}), ("10", {}))
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        return x
 
     def reference(self, run: Run, x: Any) -> Any:
         return x

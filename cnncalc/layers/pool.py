@@ -1,7 +1,8 @@
 """Pooling: sliding, global and adaptive windows, and LeNet-5's trainable subsampling."""
 
 from collections.abc import Iterator
-from typing import Any
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 from ..dialects import pool_window
 from ..formula import ceil_div, compare, divide
@@ -25,6 +26,9 @@ from .base import (
     rank_misfits,
     spatial,
 )
+
+if TYPE_CHECKING:
+    from ..execute import Pass
 
 SLIDING = ("kernel", "stride", "pad", "dilation")
 
@@ -78,6 +82,12 @@ class MaxPool(_Pool, op="maxpool"):
         ("9x8x3", {"kernel": 3, "stride": 2, "pad": "same"}),
     )
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+        from . import _ag
+
+        return ag.max_pool(x, **_ag.pool_fields(self.windows([x.shape[1:]], run.dialect)))
+
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
 
@@ -114,6 +124,19 @@ class AvgPool(_Pool, op="avgpool"):
                 text = f"torch's avg_pool3d refuses a kernel of {k} on {n} positions, padded or not"
                 yield Misfit("S006", text, "kernel", (Fix(f"kernel: {n}", {"kernel": n}),))
                 return
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+        from . import _ag
+
+        windows = self.windows([x.shape[1:]], run.dialect)
+        include = self.count_include_pad
+        return ag.avg_pool(
+            x,
+            **_ag.pool_fields(windows),
+            count_include_pad=run.dialect.include_pad if include is None else include,
+            counted=[(w.before, w.after) for w in windows],
+        )
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
@@ -153,6 +176,11 @@ class GlobalAvgPool(_GlobalPool, op="global_avgpool"):
     GlobalAveragePooling2D, torch AdaptiveAvgPool2d(1)).
     """
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.mean(x, axis=tuple(range(1, x.ndim - 1)), keepdims=self.keepdims)
+
     def reference(self, run: Run, x: Any) -> Any:
         import jax.numpy as jnp
 
@@ -166,6 +194,15 @@ class GlobalMaxPool(_GlobalPool, op="global_maxpool"):
     """
 
     nonlinear = True
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        """Of equal largest values the first gets the gradient, as in `maxpool`."""
+        from .. import autograd as ag
+
+        channels = x.shape[-1]
+        top = ag.max(ag.reshape(x, (x.shape[0], -1, channels)), axis=1)
+        kept = (1,) * (x.ndim - 2) if self.keepdims else ()
+        return ag.reshape(top, (x.shape[0], *kept, channels))
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax.numpy as jnp
@@ -207,6 +244,11 @@ class AdaptiveAvgPool(Layer, op="adaptive_avgpool"):
         outputs = axes(self.size, len(sizes))
         columns = zip(sizes, outputs, strict=True)
         return tuple(Reach(_widest(n, o) - 1, divide(n, o)) for n, o in columns) or None
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return _ag.adaptive_avg_pool(x, self.size)
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
@@ -252,6 +294,14 @@ class Subsample(Layer, op="subsample"):
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         return rank_misfits(self, inputs[0], ("kernel",))
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+        from . import _ag
+
+        fields = _ag.pool_fields(self.windows([x.shape[1:]], run.dialect))
+        coefficient = run.param("coefficient", (x.shape[-1],)) * prod(fields["kernel"])
+        return _ag.biased(run, ag.avg_pool(x, **fields) * coefficient, True)
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax

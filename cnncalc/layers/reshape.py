@@ -1,7 +1,7 @@
 """Layers that only regroup, reorder, pick or average values: no weights, no MACs."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, ceil_div, compare, maximum
 from .base import (
@@ -24,6 +24,9 @@ from .base import (
     spatial,
 )
 from .conv import group_misfits
+
+if TYPE_CHECKING:
+    from ..execute import Pass
 
 
 def position(axis: Any, rank: int) -> int | None:
@@ -60,6 +63,11 @@ class Flatten(Layer, op="flatten"):
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         return (product(inputs[0]),)
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return _ag.flatten(x)
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
@@ -113,6 +121,11 @@ class Reshape(Layer, op="reshape"):
                 found.append(Fix(f"to: {volume_text(to)}", {"to": to}))
         return tuple(found)
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.reshape(x, (x.shape[0], *self.to))
+
     def reference(self, run: Run, x: Any) -> Any:
         return x.reshape((x.shape[0], *self.to))
 
@@ -142,6 +155,11 @@ class Permute(Layer, op="permute"):
         else:
             yield from axis_misfits(self.axes, rank, "axes")
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.transpose(x, (0, *(a + 1 if a >= 0 else a + x.ndim for a in self.axes)))
+
     def reference(self, run: Run, x: Any) -> Any:
         from jax import lax
 
@@ -161,6 +179,14 @@ class ChannelShuffle(Layer, op="channel_shuffle"):
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         return group_misfits("the input channels", inputs[0][-1], self.groups)
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        rank, channels = x.ndim, x.shape[-1]
+        split = ag.reshape(x, (*x.shape[:-1], self.groups, channels // self.groups))
+        turned = ag.transpose(split, (*range(rank - 1), rank, rank - 1))
+        return ag.reshape(turned, x.shape)
 
     def reference(self, run: Run, x: Any) -> Any:
         c = x.shape[-1]
@@ -215,6 +241,13 @@ class Slice(Layer, op="slice"):
         elif compare(start, stop) in (0, 1):
             yield Misfit("S009", f"nothing is left: the slice takes {where}", "start")
 
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        axis = self.axis + 1 if self.axis >= 0 else self.axis + x.ndim
+        chosen = slice(self.start, self.stop, self.step)
+        return ag.getitem(x, (*(slice(None),) * axis, chosen))
+
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
 
@@ -254,6 +287,12 @@ class Mean(Layer, op="mean"):
         sizes = spatial(inputs[0])
         found = (Reach(maximum(n - 1, 0) if i in gone else 0, 1) for i, n in enumerate(sizes))
         return tuple(found) or None
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        over = tuple(axis + 1 if axis >= 0 else axis + x.ndim for axis in self.axes)
+        return ag.mean(x, axis=over, keepdims=self.keepdims)
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax.numpy as jnp

@@ -1,7 +1,7 @@
 """Layers that change the size of the map by padding, cutting or repeating: no weights."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, compare, divide
 from .base import (
@@ -24,6 +24,9 @@ from .base import (
     ratio,
     spatial,
 )
+
+if TYPE_CHECKING:
+    from ..execute import Pass
 
 
 def _ends(by: Any, rank: int) -> list[tuple[Number, Number]]:
@@ -52,6 +55,11 @@ class Pad(Layer, op="pad"):
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         return rank_misfits(self, inputs[0], ("by",))
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.pad(x, [(0, 0), *_ends(self.by, x.ndim - 2), (0, 0)])
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax.numpy as jnp
@@ -90,6 +98,12 @@ class Crop(Layer, op="crop"):
                 fixes = (Fix(f"by: {fix}", {"by": fix}),) if fix >= 0 else ()
                 yield Misfit("S009", text, "by", fixes)
                 return
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from .. import autograd as ag
+
+        cut = [(-before, -after) for before, after in _ends(self.by, x.ndim - 2)]
+        return ag.pad(x, [(0, 0), *cut, (0, 0)])
 
     def reference(self, run: Run, x: Any) -> Any:
         from jax import lax
@@ -136,6 +150,13 @@ class Upsample(Layer, op="upsample"):
         steps = 0 if self.method == "nearest" else 1
         scales = axes(self.scale, len(inputs[0]) - 1)
         return tuple(Reach(steps, divide(1, s)) for s in scales) or None
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        if self.method == "nearest":
+            return _ag.repeat(x, self.scale)
+        return _ag.interpolate(x, self.scale)
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
@@ -185,6 +206,11 @@ class PixelShuffle(Layer, op="pixel_shuffle"):
         """Nothing more is read; neighbours lie 1/scale input steps apart on average."""
         scales = axes(self.scale, len(inputs[0]) - 1)
         return tuple(Reach(0, divide(1, s)) for s in scales) or None
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        from . import _ag
+
+        return _ag.pixel_shuffle(x, self.scale)
 
     def reference(self, run: Run, x: Any) -> Any:
         from . import _lax
