@@ -51,8 +51,7 @@ def as_array(x: Any) -> Array:
         return x
     if is_symbolic(x):
         return np.asarray(x, dtype=object)
-    found = np.asarray(x)
-    return found.astype(object) if found.dtype == object else found
+    return np.asarray(x)
 
 
 def differentiable(x: Any) -> bool:
@@ -69,6 +68,16 @@ def differentiable(x: Any) -> bool:
 def symbolic() -> "Symbolic":
     """NumPy over SymPy objects."""
     return Symbolic()
+
+
+def exact(*xs: Any) -> Any:
+    """The arguments; beside symbols, those that are numbers as exact arrays.
+
+    A float stands for its shortest decimal: 0.5 is 1/2 and 0.1 is 1/10.
+    """
+    if not any(is_symbolic(x) for x in xs):
+        return xs
+    return tuple(symbolic().exactly(x) for x in xs)
 
 
 class Symbolic:
@@ -92,6 +101,7 @@ class Symbolic:
         self.abs = self._entrywise(sympy.Abs)
         self.negative = self._entrywise(lambda x: -x)
         self.maximum, self.minimum = self._wrap(both("Max")), self._wrap(both("Min"))
+        self.sign = self._entrywise(sympy.sign)
         self.where = self._wrap(np.frompyfunc(self._piece, 3, 1))
         self.greater = self._wrap(np.frompyfunc(sympy.Gt, 2, 1))
         self.greater_equal = self._wrap(np.frompyfunc(sympy.Ge, 2, 1))
@@ -108,14 +118,25 @@ class Symbolic:
 
     def exact(self, x: Any) -> Any:
         """An exact number: float literals such as 0.5 would contaminate the formulas."""
-        if isinstance(x, float):
-            return self.sympy.Rational(str(x))
+        if isinstance(x, self.sympy.Basic):
+            return x
+        if isinstance(x, bool | np.bool_):
+            return self.sympy.true if x else self.sympy.false
+        if isinstance(x, float | np.floating):
+            return self.sympy.Rational(str(float(x))) if np.isfinite(x) else self.sympy.sympify(x)
         return self.sympy.sympify(int(x)) if isinstance(x, int | np.integer) else x
 
+    def exactly(self, x: Any) -> Array:
+        """Each entry exact; x itself where nothing needs to be done."""
+        x = np.asarray(x)
+        if x.dtype == object and all(isinstance(v, self.sympy.Basic) for v in x.flat):
+            return x
+        return np.asarray(np.frompyfunc(self.exact, 1, 1)(x), dtype=object)
+
     def _piece(self, condition: Any, yes: Any, no: Any) -> Any:
-        if condition is True or condition is False or isinstance(condition, np.bool_):
+        if condition in (True, False):
             return yes if condition else no
-        return self.sympy.Piecewise((self.exact(yes), condition), (self.exact(no), True))
+        return self.sympy.Piecewise((yes, condition), (no, True))
 
     def asarray(self, x: Any, dtype: Any = None) -> Array:
         return np.asarray(x, dtype=object)
@@ -124,13 +145,11 @@ class Symbolic:
         return np.asarray(np.sum(x, axis=axis, keepdims=keepdims), dtype=object)
 
     def max(self, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-        axes = tuple(range(x.ndim)) if axis is None else np.atleast_1d(axis) % x.ndim
-        moved = np.moveaxis(x, tuple(axes), tuple(range(len(axes))))
+        axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis) % x.ndim)
+        moved = np.moveaxis(x, axes, range(len(axes)))
         flat = moved.reshape((-1, *moved.shape[len(axes) :]))
-        found = self.maximum(flat[0], flat[0])
-        for row in flat[1:]:
-            found = self.maximum(found, row)
-        return np.expand_dims(found, tuple(int(a) for a in axes)) if keepdims else found
+        found = self._wrap(np.frompyfunc(lambda *row: self.sympy.Max(*row), len(flat), 1))(*flat)
+        return np.expand_dims(found, axes) if keepdims else found
 
     def zeros(self, shape: Any, dtype: Any = None) -> Array:
         return np.full(shape, self.sympy.Integer(0), dtype=object)

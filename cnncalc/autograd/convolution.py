@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import Array, is_symbolic, kind
+from .arrays import Array, exact, is_symbolic, kind
 from .errors import AutogradError, where_from
 from .primitives import reshape, shape_of, transpose
 from .tape import primitive
@@ -98,18 +98,21 @@ def _agree(x: tuple[int, ...], w: tuple[int, ...], geo: Geometry) -> None:
 @primitive
 def conv_forward(x: Array, w: Array, *, geo: Geometry) -> Array:
     """The convolution itself: lax on JAX, `fastconv` on NumPy, `plainconv` on symbols."""
+    x, w = exact(x, w)
     return _engine(x, w).forward(x, w, geo)
 
 
 @primitive
 def conv_input(g: Array, w: Array, *, geo: Geometry, spatial: tuple[int, ...]) -> Array:
     """The adjoint in x: the x (N, *spatial, C) with <x, x'> = <g, conv(x', w)> for all x'."""
+    g, w = exact(g, w)
     return _engine(g, w).input_adjoint(g, w, geo, spatial)
 
 
 @primitive
 def conv_kernel(x: Array, g: Array, *, geo: Geometry, kernel: tuple[int, ...]) -> Array:
     """The adjoint in w: the w (*kernel, C/groups, filters) with <w, w'> = <g, conv(x, w')>."""
+    x, g = exact(x, g)
     return _engine(x, g).kernel_adjoint(x, g, geo, kernel)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, is_symbolic, kind, namespace
+from .arrays import Array, exact, is_symbolic, kind, namespace
+from .errors import in_user_terms
 from .shapes import shape_of, unbroadcast
 from .tape import primitive, raw
 
@@ -18,6 +19,8 @@ from .tape import primitive, raw
 
 @primitive
 def add(x: Array, y: Array) -> Array:
+    """x + y, with broadcasting."""
+    x, y = exact(x, y)
     return x + y
 
 
@@ -29,6 +32,8 @@ add.defvjp(
 
 @primitive
 def subtract(x: Array, y: Array) -> Array:
+    """x - y, with broadcasting."""
+    x, y = exact(x, y)
     return x - y
 
 
@@ -40,6 +45,8 @@ subtract.defvjp(
 
 @primitive
 def multiply(x: Array, y: Array) -> Array:
+    """x * y, entry by entry, with broadcasting."""
+    x, y = exact(x, y)
     return x * y
 
 
@@ -51,7 +58,9 @@ multiply.defvjp(
 
 @primitive
 def divide(x: Array, y: Array) -> Array:
-    return _exact(x, y) / y
+    """x / y, entry by entry, with broadcasting; a fraction where they are symbols."""
+    x, y = exact(x, y)
+    return x / y
 
 
 divide.defvjp(
@@ -62,15 +71,9 @@ divide.defvjp(
 )
 
 
-def _exact(x: Any, y: Any) -> Any:
-    """Integers over symbols or whole object arrays stay exact."""
-    if kind(x, y) == "symbolic" and isinstance(x, int):
-        return namespace(y).exact(x)
-    return x
-
-
 @primitive
 def negative(x: Array) -> Array:
+    """-x."""
     return -x
 
 
@@ -79,15 +82,25 @@ negative.defvjp(lambda ans, x: negative)
 
 @primitive
 def power(x: Array, p: Any) -> Array:
+    """x**p; by x the slope is p x**(p-1), and 0 where p is the number 0."""
+    x, p = exact(x, p)
     return x**p
 
 
-power.defvjp(
-    lambda ans, x, p: (
-        lambda g, s=shape_of(x): unbroadcast(multiply(g, multiply(p, power(x, subtract(p, 1)))), s)
-    ),
-    lambda ans, x, p: lambda g, s=shape_of(p): unbroadcast(multiply(g, multiply(ans, log(x))), s),
-)
+def _power_by_base(ans: Any, x: Any, p: Any) -> Any:
+    if isinstance(p, int | float) and p == 0:
+        return lambda g, s=shape_of(x): multiply(g, np.zeros(s, dtype=int))
+    return lambda g, s=shape_of(x): unbroadcast(
+        multiply(g, multiply(p, power(x, subtract(p, 1)))), s
+    )
+
+
+def _power_by_exponent(ans: Any, x: Any, p: Any) -> Any:
+    base = x if is_symbolic(raw(x)) else where(equal(x, 0), 1, x)  # 0**p has slope 0, not nan
+    return lambda g, s=shape_of(p): unbroadcast(multiply(g, multiply(ans, log(base))), s)
+
+
+power.defvjp(_power_by_base, _power_by_exponent)
 
 
 # --- functions of one number ---
@@ -95,6 +108,7 @@ power.defvjp(
 
 @primitive
 def exp(x: Array) -> Array:
+    """e to the x."""
     return namespace(x).exp(x)
 
 
@@ -103,6 +117,7 @@ exp.defvjp(lambda ans, x: lambda g: multiply(g, ans))
 
 @primitive
 def log(x: Array) -> Array:
+    """The natural logarithm."""
     return namespace(x).log(x)
 
 
@@ -111,6 +126,7 @@ log.defvjp(lambda ans, x: lambda g: divide(g, x))
 
 @primitive
 def sqrt(x: Array) -> Array:
+    """The square root."""
     return namespace(x).sqrt(x)
 
 
@@ -119,6 +135,7 @@ sqrt.defvjp(lambda ans, x: lambda g: divide(g, multiply(2, ans)))
 
 @primitive
 def tanh(x: Array) -> Array:
+    """The hyperbolic tangent."""
     return namespace(x).tanh(x)
 
 
@@ -167,19 +184,25 @@ erf.defvjp(lambda ans, x: lambda g: multiply(g, _erf_slope(x)))
 
 @primitive
 def abs(x: Array) -> Array:
+    """The absolute value, with slope 0 at 0."""
     return namespace(x).abs(x)
 
 
-abs.defvjp(lambda ans, x: lambda g: where(greater_equal(x, 0), g, negative(g)))
+abs.defvjp(lambda ans, x: lambda g: multiply(g, namespace(raw(x)).sign(raw(x))))
 
 
 @primitive
 def relu(x: Array) -> Array:
     """max(x, 0), with slope 0 at 0, as lax and PyTorch have it."""
-    return namespace(x).maximum(x, 0)
+    return namespace(x).maximum(*exact(x, 0))
 
 
-relu.defvjp(lambda ans, x: lambda g: where(greater(ans, 0), g, 0))
+def _relu_pull(ans: Any, x: Any) -> Any:
+    kept = x if is_symbolic(raw(x)) else ans  # the answer is often stored anyway
+    return lambda g: where(greater(kept, 0), g, 0)
+
+
+relu.defvjp(_relu_pull)
 
 
 # --- comparison and choice ---
@@ -187,24 +210,36 @@ relu.defvjp(lambda ans, x: lambda g: where(greater(ans, 0), g, 0))
 
 def greater(x: Any, y: Any) -> Any:
     """x > y on the plain values: no gradient flows through a comparison."""
-    x, y = raw(x), raw(y)
-    ns = namespace(x, y)
-    return ns.greater(x, y)
+    return _compare("greater", x, y)
 
 
 def greater_equal(x: Any, y: Any) -> Any:
-    x, y = raw(x), raw(y)
-    return namespace(x, y).greater_equal(x, y)
+    """x >= y on the plain values."""
+    return _compare("greater_equal", x, y)
 
 
 def equal(x: Any, y: Any) -> Any:
-    x, y = raw(x), raw(y)
-    return namespace(x, y).equal(x, y)
+    """x == y on the plain values."""
+    return _compare("equal", x, y)
+
+
+def not_equal(x: Any, y: Any) -> Any:
+    """x != y on the plain values."""
+    found = _compare("equal", x, y)
+    return namespace(found).logical_not(found)
+
+
+def _compare(name: str, x: Any, y: Any) -> Any:
+    plain = exact(raw(x), raw(y))
+    try:
+        return getattr(namespace(*plain), name)(*plain)
+    except (ValueError, TypeError) as error:
+        raise in_user_terms(name, plain, {}, error) from error
 
 
 @primitive
 def _where(x: Array, y: Array, *, mask: Any) -> Array:
-    return namespace(x, y, mask).where(mask, x, y)
+    return namespace(x, y, mask).where(mask, *exact(x, y))
 
 
 _where.name = "where"
@@ -215,29 +250,50 @@ _where.defvjp(
 
 
 def where(mask: Any, x: Any, y: Any) -> Any:
-    """x where mask holds, else y; the mask is constant."""
+    """x where mask holds, else y; the mask is constant.
+
+    >>> where(np.array([True, False]), np.array([1.0, 2.0]), 0)
+    array([1., 0.])
+    """
     return _where(x, y, mask=raw(mask))
 
 
 @primitive
 def maximum(x: Array, y: Array) -> Array:
-    """The larger entry; at a tie the gradient goes to x."""
+    """The larger entry; a tie gives each half of the gradient, as in lax and PyTorch."""
+    x, y = exact(x, y)
     return namespace(x, y).maximum(x, y)
-
-
-maximum.defvjp(
-    lambda ans, x, y: lambda g, s=shape_of(x): unbroadcast(where(greater_equal(x, y), g, 0), s),
-    lambda ans, x, y: lambda g, s=shape_of(y): unbroadcast(where(greater_equal(x, y), 0, g), s),
-)
 
 
 @primitive
 def minimum(x: Array, y: Array) -> Array:
-    """The smaller entry; at a tie the gradient goes to x."""
+    """The smaller entry; a tie gives each half of the gradient, as in lax and PyTorch."""
+    x, y = exact(x, y)
     return namespace(x, y).minimum(x, y)
 
 
-minimum.defvjp(
-    lambda ans, x, y: lambda g, s=shape_of(x): unbroadcast(where(greater_equal(y, x), g, 0), s),
-    lambda ans, x, y: lambda g, s=shape_of(y): unbroadcast(where(greater_equal(y, x), 0, g), s),
+def _chosen(larger: Any, smaller: Any, g: Any, shape: tuple[int, ...]) -> Any:
+    tied = where(equal(larger, smaller), divide(g, 2), 0)
+    return unbroadcast(where(greater(larger, smaller), g, tied), shape)
+
+
+maximum.defvjp(
+    lambda ans, x, y: lambda g, s=shape_of(x): _chosen(x, y, g, s),
+    lambda ans, x, y: lambda g, s=shape_of(y): _chosen(y, x, g, s),
 )
+minimum.defvjp(
+    lambda ans, x, y: lambda g, s=shape_of(x): _chosen(y, x, g, s),
+    lambda ans, x, y: lambda g, s=shape_of(y): _chosen(x, y, g, s),
+)
+
+
+# --- precision ---
+
+
+@primitive
+def astype(x: Array, dtype: Any) -> Array:
+    """x in another floating dtype; the gradient comes back in x's."""
+    return x.astype(dtype)
+
+
+astype.defvjp(lambda ans, x, dtype: lambda g, d=raw(x).dtype: astype(g, d))

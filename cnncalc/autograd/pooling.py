@@ -14,7 +14,7 @@ import numpy as np
 from .arrays import Array, is_jax, is_symbolic, namespace
 from .convolution import Geometry, geometry
 from .plainconv import places
-from .primitives import divide, getitem, multiply, shape_of, sum
+from .primitives import divide, first_conditions, getitem, multiply, shape_of, sum
 from .tape import primitive, raw
 
 Sizes = tuple[int, ...]
@@ -76,15 +76,7 @@ def _symbolic_masks(x: Array, kernel: Sizes, geo: Geometry, out: Sizes) -> list[
     ns = namespace(x)
     full = _fill(x, geo, -ns.sympy.oo)
     parts = [full[places(geo, k, out)] for k in _positions(kernel)]
-    masks = []
-    for i, part in enumerate(parts):
-        mask = ns.asarray(np.full(part.shape, ns.sympy.true, dtype=object))
-        for j, other in enumerate(parts):
-            if j != i:
-                above = ns.greater if j < i else ns.greater_equal
-                mask = ns.logical_and(mask, above(part, other))
-        masks.append(mask)
-    return masks
+    return first_conditions(parts)
 
 
 def _is(index: Any, number: int) -> Any:

@@ -3,6 +3,7 @@
 from .elementwise import (
     abs,
     add,
+    astype,
     divide,
     equal,
     erf,
@@ -14,6 +15,7 @@ from .elementwise import (
     minimum,
     multiply,
     negative,
+    not_equal,
     power,
     relu,
     sigmoid,
@@ -23,9 +25,10 @@ from .elementwise import (
     where,
 )
 from .products import einsum, matmul
-from .reductions import log_softmax, logsumexp, max, max_int, mean, softmax
+from .reductions import first_conditions, log_softmax, logsumexp, max, mean, softmax
 from .shapes import (
     Axis,
+    axes_of,
     broadcast_to,
     concatenate,
     expand,
@@ -43,9 +46,10 @@ from .shapes import (
 )
 
 __all__ = [
-    "Axis", "abs", "add", "broadcast_to", "concatenate", "divide", "einsum", "equal", "erf",
-    "exp", "expand", "getitem", "greater", "greater_equal", "log", "log_softmax", "logsumexp",
-    "matmul", "max", "max_int", "maximum", "mean", "minimum", "multiply", "negative", "pad",
-    "power", "relu", "reshape", "scatter", "shape_of", "sigmoid", "softmax", "sqrt", "squeeze",
-    "stack", "subtract", "sum", "take", "tanh", "transpose", "unbroadcast", "where",
+    "Axis", "abs", "add", "astype", "axes_of", "broadcast_to", "concatenate", "divide",
+    "einsum", "equal", "erf", "exp", "expand", "first_conditions", "getitem", "greater",
+    "greater_equal", "log", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean",
+    "minimum", "multiply", "negative", "not_equal", "pad", "power", "relu", "reshape",
+    "scatter", "shape_of", "sigmoid", "softmax", "sqrt", "squeeze", "stack", "subtract", "sum",
+    "take", "tanh", "transpose", "unbroadcast", "where",
 ]  # fmt: skip

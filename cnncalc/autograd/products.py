@@ -4,14 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, as_array, namespace
-from .errors import AutogradError, where_from
+from .arrays import Array, as_array, exact, namespace
+from .errors import AutogradError, shapes_text, where_from
 from .shapes import broadcast_to, reshape, shape_of, transpose, unbroadcast
 from .tape import primitive
 
 
 @primitive
 def matmul(x: Array, y: Array) -> Array:
+    """The matrix product, with NumPy's rules for vectors and stacks of matrices."""
+    x, y = exact(x, y)
     return as_array(namespace(x, y).matmul(x, y))
 
 
@@ -21,41 +23,45 @@ def _swap(x: Any) -> Any:
     return transpose(x, tuple(axes))
 
 
-def _matmul_pull(left: bool) -> Any:
-    def maker(ans: Any, x: Any, y: Any) -> Any:
-        xs, ys = shape_of(x), shape_of(y)
+def _matmul_by_left(ans: Any, x: Any, y: Any) -> Any:
+    xs, ys = shape_of(x), shape_of(y)
 
-        def pull(g: Any) -> Any:
-            gg = reshape(g, _as_matrix(shape_of(g), len(xs) == 1, len(ys) == 1))
-            if left:
-                other = reshape(y, (*ys, 1)) if len(ys) == 1 else y
-                found = matmul(gg, _swap(other))
-                target = (1, *xs) if len(xs) == 1 else xs
-            else:
-                other = reshape(x, (1, *xs)) if len(xs) == 1 else x
-                found = matmul(_swap(other), gg)
-                target = (*ys, 1) if len(ys) == 1 else ys
-            return reshape(unbroadcast(found, target), xs if left else ys)
+    def pull(g: Any) -> Any:
+        columns = reshape(y, (*ys, 1)) if len(ys) == 1 else y
+        found = matmul(_as_matrix(g, xs, ys), _swap(columns))
+        return reshape(unbroadcast(found, (1, *xs) if len(xs) == 1 else xs), xs)
 
-        return pull
-
-    return maker
+    return pull
 
 
-def _as_matrix(shape: tuple[int, ...], row: bool, column: bool) -> tuple[int, ...]:
-    """The shape with the axes that vectors lost in the product."""
+def _matmul_by_right(ans: Any, x: Any, y: Any) -> Any:
+    xs, ys = shape_of(x), shape_of(y)
+
+    def pull(g: Any) -> Any:
+        rows = reshape(x, (1, *xs)) if len(xs) == 1 else x
+        found = matmul(_swap(rows), _as_matrix(g, xs, ys))
+        return reshape(unbroadcast(found, (*ys, 1) if len(ys) == 1 else ys), ys)
+
+    return pull
+
+
+def _as_matrix(g: Any, xs: tuple[int, ...], ys: tuple[int, ...]) -> Any:
+    """g with the axes that vectors lost in the product."""
+    shape = shape_of(g)
+    row, column = len(xs) == 1, len(ys) == 1
     if row and column:
-        return (1, 1)
+        return reshape(g, (1, 1))
     if row:
-        return (*shape[:-1], 1, shape[-1])
-    return (*shape, 1) if column else shape
+        return reshape(g, (*shape[:-1], 1, shape[-1]))
+    return reshape(g, (*shape, 1)) if column else g
 
 
-matmul.defvjp(_matmul_pull(True), _matmul_pull(False))
+matmul.defvjp(_matmul_by_left, _matmul_by_right)
 
 
 @primitive
 def _einsum(*xs: Array, spec: str) -> Array:
+    xs = exact(*xs)
     ns = namespace(*xs)
     return as_array(ns.einsum(spec, *xs) if ns is not np else np.einsum(spec, *xs, optimize=True))
 
@@ -64,11 +70,22 @@ _einsum.name = "einsum"
 
 
 def einsum(spec: str, *xs: Any) -> Any:
-    """Einstein summation with an explicit answer, such as `einsum("ij,jk->ik", a, b)`."""
+    """Einstein summation with an explicit answer.
+
+    >>> einsum("ij,jk->ik", np.ones((2, 3)), np.ones((3, 4))).shape
+    (2, 4)
+    """
     spec = spec.replace(" ", "")
+    terms = spec.partition("->")[0].split(",")
     if "->" not in spec or "." in spec:
-        raise AutogradError(f"einsum needs the form 'ij,jk->ik', not '{spec}'" + where_from())
-    return _einsum(*xs, spec=spec)
+        why = f"einsum needs the form 'ij,jk->ik', not '{spec}'"
+    elif any(len(set(term)) < len(term) for term in terms):
+        why = f"einsum: '{spec}' has a letter twice in one factor, which has no gradient here"
+    elif [len(term) for term in terms] != [len(shape_of(x)) for x in xs]:
+        why = f"einsum: '{spec}' does not fit the shapes {shapes_text(xs)}"
+    else:
+        return _einsum(*xs, spec=spec)
+    raise AutogradError(why + where_from())
 
 
 def _einsum_joint(mine: tuple[int, ...], ans: Any, *xs: Any, spec: str) -> Any:
@@ -79,9 +96,11 @@ def _einsum_joint(mine: tuple[int, ...], ans: Any, *xs: Any, spec: str) -> Any:
     left, _, out = spec.partition("->")
     terms = left.split(",")
     shapes = [shape_of(x) for x in xs]
+    if len(mine) == 1:  # a factor is needed by the others alone
+        xs = tuple(None if i in mine else x for i, x in enumerate(xs))
 
     def one(i: int, g: Any) -> Any:
-        others = [j for j in range(len(xs)) if j != i]
+        others = [j for j in range(len(terms)) if j != i]
         known = set(out).union(*(terms[j] for j in others))
         kept = "".join(c for c in terms[i] if c in known)
         inner = ",".join([out, *(terms[j] for j in others)])

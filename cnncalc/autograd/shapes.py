@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, as_array, is_symbolic, namespace
+from .arrays import Array, as_array, exact, is_symbolic, namespace
 from .tape import primitive, raw
 
 Axis = int | Sequence[int] | None
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of a traced value, an array or a number."""
     return tuple(np.shape(raw(x)))
 
 
@@ -29,13 +30,20 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     return sum(g, axis=ones, keepdims=True) if ones else g
 
 
+def axes_of(axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes as numbers from 0; all of them for None."""
+    if axis is None:
+        return tuple(range(len(shape)))
+    found = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
+    return tuple(int(a) % len(shape) for a in found)
+
+
 def expand(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
     """g with the reduced axes put back with length 1."""
     if keepdims:
         return g
-    axes = range(len(shape)) if axis is None else np.atleast_1d(np.asarray(axis)) % len(shape)
-    kept = {int(a) for a in axes}
-    return reshape(g, tuple(1 if i in kept else n for i, n in enumerate(shape)))
+    gone = axes_of(axis, shape)
+    return reshape(g, tuple(1 if i in gone else n for i, n in enumerate(shape)))
 
 
 # --- repeating and adding up ---
@@ -43,6 +51,7 @@ def expand(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
 
 @primitive
 def sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The sum over `axis` (one, several or all)."""
     axis = tuple(axis) if isinstance(axis, list) else axis
     return as_array(namespace(x).sum(x, axis=axis, keepdims=keepdims))
 
@@ -56,6 +65,7 @@ sum.defvjp(
 
 @primitive
 def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
+    """x repeated along axes of length 1 and new leading axes."""
     return namespace(x).broadcast_to(x, shape)
 
 
@@ -67,6 +77,7 @@ broadcast_to.defvjp(lambda ans, x, shape: lambda g, s=shape_of(x): unbroadcast(g
 
 @primitive
 def reshape(x: Array, shape: Any) -> Array:
+    """The same entries in row-major order in another shape."""
     return x.reshape(shape)
 
 
@@ -75,6 +86,7 @@ reshape.defvjp(lambda ans, x, shape: lambda g, s=shape_of(x): reshape(g, s))
 
 @primitive
 def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
+    """The axes in another order; reversed by default."""
     return namespace(x).transpose(x, axes)
 
 
@@ -102,7 +114,8 @@ pad.defvjp(lambda ans, x, widths: lambda g: pad(g, [(-b, -a) for b, a in widths]
 
 @primitive
 def concatenate(*xs: Array, axis: int = 0) -> Array:
-    return namespace(*xs).concatenate(xs, axis=axis)
+    """The arrays one behind the other along an axis."""
+    return namespace(*xs).concatenate(exact(*xs), axis=axis)
 
 
 def _concatenate_joint(mine: tuple[int, ...], ans: Any, *xs: Any, axis: int = 0) -> Any:
@@ -131,6 +144,7 @@ def squeeze(x: Any, axis: int) -> Any:
 
 @primitive
 def getitem(x: Array, key: Any) -> Array:
+    """x[key]: numbers, slices, index arrays or a mask."""
     return as_array(x[key])
 
 

@@ -9,26 +9,33 @@ the pull-backs, which call primitives, are themselves recorded by the older tape
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from .arrays import Array, as_array, differentiable, is_jax, namespace
+from .arrays import Array, as_array, differentiable, is_jax, is_symbolic, namespace
 from .errors import AutogradError, in_user_terms, where_from
+from .trees import flatten, unflatten
 
 Pull = Callable[[Any], Sequence[Any]]
 _clock = itertools.count(1)
-_off = 0  # depth of no_grad
-_watch = 0  # depth of debug_nans
+_off = ContextVar("no_grad", default=False)
+_watch = ContextVar("debug_nans", default=False)
 
 
 class Tape:
-    """Entries in order of execution: (parents by index, pull-back, name, user's line)."""
+    """Entries in order of execution: (parents by index, pull-back, name, user's line).
+
+    An entry holds no value of its own tape, only what its pull-back needs: there are no
+    reference cycles, and memory goes as soon as the tape does. The line is kept only
+    within `debug_nans`.
+    """
 
     def __init__(self) -> None:
         self.level = next(_clock)
-        self.entries: list[tuple[tuple[int, ...], Pull | None, str]] = []
+        self.entries: list[tuple[tuple[int, ...], Pull | None, str, str]] = []
 
     def leaf(self, value: Array) -> "Traced":
         return self.record(value, (), None, "input")
@@ -36,37 +43,59 @@ class Tape:
     def record(
         self, value: Array, parents: tuple[int, ...], pull: Pull | None, name: str
     ) -> "Traced":
-        self.entries.append((parents, pull, name))
+        line = where_from() if _watch.get() else ""
+        self.entries.append((parents, pull, name, line))
         return Traced(value, self, len(self.entries) - 1)
 
-    def backward(self, seeds: Sequence[tuple[int, Any]]) -> dict[int, Any]:
-        """Cotangents of the leaves, given those of some values by index."""
+    def backward(self, seeds: Sequence[tuple[int, Any]], once: bool = False) -> dict[int, Any]:
+        """Cotangents of the leaves, given those of some values by index.
+
+        With `once` each entry is dropped as it is passed, so that what it stored is freed.
+        """
         from .primitives import add
 
         found: dict[int, Any] = {}
         for index, cotangent in seeds:
             found[index] = add(found[index], cotangent) if index in found else cotangent
         leaves: dict[int, Any] = {}
-        for index in range(max(found, default=-1), -1, -1):
+        step = _watched if _watch.get() else _pulled
+        last = len(self.entries) if once else max(found, default=-1) + 1
+        for index in range(last - 1, -1, -1):
+            entry = self.entries.pop() if once else self.entries[index]
             if index not in found:
                 continue
             cotangent = found.pop(index)
-            parents, pull, name = self.entries[index]
-            if pull is None:
+            if entry[1] is None:
                 leaves[index] = cotangent
                 continue
-            for parent, part in zip(parents, pull(cotangent), strict=True):
-                if _watch:
-                    check_finite(part, f"the gradient of {name}")
+            for parent, part in zip(entry[0], step(entry, cotangent), strict=True):
                 found[parent] = add(found[parent], part) if parent in found else part
         return leaves
+
+
+def _pulled(entry: Any, cotangent: Any) -> Sequence[Any]:
+    parts: Sequence[Any] = entry[1](cotangent)
+    return parts
+
+
+def _watched(entry: Any, cotangent: Any) -> Sequence[Any]:
+    """The entry's pull-back; what it gives is checked under the name of the forward call."""
+    _, pull, name, line = entry
+    token = _watch.set(False)
+    try:
+        with np.errstate(all="ignore"):
+            parts: Sequence[Any] = pull(cotangent)
+    finally:
+        _watch.reset(token)
+    for part in parts:
+        check_finite(part, f"the gradient of {name}", line)
+    return parts
 
 
 class Traced:
     """A value on a tape. Behaves like its array; assignment into it is refused."""
 
     __slots__ = ("index", "tape", "value")
-    __array_ufunc__ = None  # numpy arrays leave mixed arithmetic to us
     __array_priority__ = 1000
 
     def __init__(self, value: Array, tape: Tape, index: int) -> None:
@@ -89,6 +118,8 @@ class Traced:
         return raw(self).dtype
 
     def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a traced number has no length")
         return self.shape[0]
 
     def __repr__(self) -> str:
@@ -103,17 +134,14 @@ class Traced:
     def __bool__(self) -> bool:
         return bool(raw(self))
 
-    def __float__(self) -> float:
+    def _refuse(self, *_: Any, **__: Any) -> Any:
         raise AutogradError(
-            "float() of a traced value would lose its gradient: use ag.stop_gradient(x) where "
-            "that is meant" + where_from()
-        )
-
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise AutogradError(
-            "numpy cannot be applied to a traced value: use the function of the same name in "
+            "a plain number or array made of a traced value would lose its gradient: use "
+            "ag.stop_gradient(x) where that is meant, and else the functions of "
             "cnncalc.autograd" + where_from()
         )
+
+    __float__ = __int__ = __index__ = __complex__ = item = tolist = __array__ = _refuse
 
 
 def raw(x: Any) -> Any:
@@ -124,8 +152,14 @@ def raw(x: Any) -> Any:
 
 
 def stop_gradient(x: Any) -> Any:
-    """x as a constant: no gradient flows through it."""
-    return raw(x)
+    """x, or every array in a nested dict, list or tuple, as a constant: no gradient flows.
+
+    >>> from cnncalc import autograd as ag
+    >>> float(ag.grad(lambda x: x * ag.stop_gradient(x))(3.0))
+    3.0
+    """
+    leaves, tree = flatten(x)
+    return unflatten(tree, [raw(leaf) for leaf in leaves])
 
 
 class Primitive:
@@ -152,30 +186,35 @@ class Primitive:
         self.joint = maker
 
     def __call__(self, *args: Any, **kw: Any) -> Any:
-        tape = None
-        for a in args:
-            if isinstance(a, Traced) and (tape is None or a.tape.level > tape.level):
-                tape = a.tape
+        tape = youngest(args)
         if tape is None:
             return self._compute(args, kw)
-        if _off:
+        if _off.get():
             return self._compute(tuple(raw(a) for a in args), kw)
-        mine = tuple(i for i, a in enumerate(args) if isinstance(a, Traced) and a.tape is tape)
-        inner = tuple(a.value if isinstance(a, Traced) and a.tape is tape else a for a in args)
+        mine, parents, inner = peel(tape, args)
         ans = self(*inner, **kw)
-        parents = tuple(args[i].index for i in mine)
+        if isinstance(ans, Traced) and ans.tape.level >= tape.level:
+            raise AutogradError(
+                f"{self.name} reads a traced value that is not among its arguments: its gradient "
+                "would be lost, pass it as an argument" + where_from()
+            )
         return tape.record(ans, parents, self._pull(mine, ans, inner, kw), self.name)
 
     def _compute(self, args: tuple[Any, ...], kw: dict[str, Any]) -> Any:
+        watching = _watch.get()
         try:
-            ans = self.function(*args, **kw)
+            if watching:
+                with np.errstate(all="ignore"):
+                    ans = self.function(*args, **kw)
+            else:
+                ans = self.function(*args, **kw)
         except AutogradError:
             raise
         except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
             raise in_user_terms(self.name, args, kw, error) from error
-        if _watch:
-            check_finite(ans, self.name)
-        return ans
+        if watching:
+            check_finite(ans, self.name, where_from())
+        return ans if hasattr(ans, "dtype") or isinstance(ans, Traced) else as_array(ans)
 
     def _pull(self, mine: tuple[int, ...], ans: Any, args: tuple[Any, ...], kw: Any) -> Pull:
         if self.joint is not None:
@@ -189,37 +228,87 @@ class Primitive:
         return lambda g: [pull(g) for pull in pulls]
 
 
+def youngest(args: Sequence[Any]) -> Tape | None:
+    """The youngest tape that any of the arguments is on."""
+    tape: Tape | None = None
+    for a in args:
+        if isinstance(a, Traced) and (tape is None or a.tape.level > tape.level):
+            tape = a.tape
+    return tape
+
+
+def peel(
+    tape: Tape, args: Sequence[Any]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Any, ...]]:
+    """Which arguments are on the tape, their entries, and all arguments as it holds them."""
+    mine = tuple(i for i, a in enumerate(args) if isinstance(a, Traced) and a.tape is tape)
+    inner = list(args)
+    for i in mine:
+        inner[i] = args[i].value
+    return mine, tuple(args[i].index for i in mine), tuple(inner)
+
+
 def primitive(function: Callable[..., Any]) -> Any:
-    """Makes a function of plain arrays a primitive; see `Primitive.defvjp`."""
+    """Makes a function of plain arrays a primitive; see `Primitive.defvjp`.
+
+    >>> from cnncalc import autograd as ag
+    >>> @primitive
+    ... def cube(x):
+    ...     return x**3
+    >>> cube.defvjp(lambda ans, x: lambda g: 3 * x * x * g)
+    >>> float(ag.grad(cube)(2.0))
+    12.0
+    """
     return Primitive(function)
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Within it nothing is recorded: results are constants."""
-    global _off
-    _off += 1
-    try:
-        yield
-    finally:
-        _off -= 1
+def recording() -> bool:
+    """Is this outside of `no_grad`?"""
+    return not _off.get()
 
 
 @contextmanager
-def debug_nans() -> Iterator[None]:
-    """Within it the first primitive that makes a NaN or infinity raises, with its line."""
-    global _watch
-    _watch += 1
+def _within(variable: ContextVar[bool]) -> Iterator[None]:
+    token = variable.set(True)
     try:
         yield
     finally:
-        _watch -= 1
+        variable.reset(token)
 
 
-def check_finite(x: Any, name: str) -> None:
+def no_grad() -> AbstractContextManager[None]:
+    """Within it (in this thread) nothing is recorded: results are constants.
+
+    >>> from cnncalc import autograd as ag
+    >>> def f(x):
+    ...     with ag.no_grad():
+    ...         scale = x * 10
+    ...     return x * scale
+    >>> float(ag.grad(f)(1.0))
+    10.0
+    """
+    return _within(_off)
+
+
+def debug_nans() -> AbstractContextManager[None]:
+    """Within it (in this thread) the first primitive that makes a NaN or infinity raises.
+
+    The error names it and the line that called it, for its value and for its gradient;
+    inside `jax.jit` values cannot be looked at.
+
+    >>> from cnncalc import autograd as ag
+    >>> with ag.debug_nans():  # doctest: +ELLIPSIS
+    ...     ag.log(np.zeros(2))
+    Traceback (most recent call last):
+    cnncalc.autograd.errors.AutogradError: log made an infinity, shape (2,) (...)
+    """
+    return _within(_watch)
+
+
+def check_finite(x: Any, name: str, line: str) -> None:
     """Raises where x has a NaN or infinity; traced JAX values cannot be looked at."""
     x = raw(x)
-    if getattr(x, "dtype", None) in (None, object) or not differentiable(x):
+    if is_symbolic(x) or not differentiable(x):
         return
     if is_jax(x):
         import jax
@@ -227,13 +316,13 @@ def check_finite(x: Any, name: str) -> None:
         if isinstance(x, jax.core.Tracer):
             return
     ns = namespace(x)
-    if not bool(ns.isfinite(x).all()):
-        what = "a NaN" if bool(ns.isnan(x).any()) else "an infinity"
-        raise AutogradError(f"{name} made {what}, output shape {tuple(x.shape)}" + where_from())
+    if not bool(ns.all(ns.isfinite(x))):
+        what = "a NaN" if bool(ns.any(ns.isnan(x))) else "an infinity"
+        raise AutogradError(f"{name} made {what}, shape {tuple(np.shape(x))}{line}")
 
 
-def constant_like(x: Any, value: float) -> Any:
-    """An array of x's shape, kind and dtype filled with `value`."""
-    ns = namespace(raw(x))
-    made = ns.ones_like(as_array(raw(x)))
-    return made if value == 1 else made * value
+def constant_like(x: Any, value: int) -> Any:
+    """An array of x's shape, kind and dtype filled with 0 or 1."""
+    plain = as_array(raw(x))
+    ns = namespace(plain)
+    return ns.ones_like(plain) if value else ns.zeros_like(plain)
