@@ -17,6 +17,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+MATRIX_FORMATS = ("text", "csv", "json")
+
 Specs = Annotated[
     list[str], typer.Argument(help="spec files, bundled names, or -", metavar="SPEC...")
 ]
@@ -110,6 +112,50 @@ def diff(
 ) -> None:
     """What changed between two specs, in sizes, parameters and MACs."""
     raise typer.Exit(commands.diff(a, b, format, set))
+
+
+@app.command("filter")
+def filter_(
+    image: Annotated[
+        str | None,
+        typer.Argument(help="a picture, a matrix, or - for standard input", metavar="IMAGE|MATRIX"),
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            help="mean, gaussian, sobel, sharpen, edge, or a file of numbers; list shows them",
+            metavar="NAME|FILE",
+        ),
+    ] = None,
+    gray: Annotated[
+        bool, typer.Option("--gray", help="grayscale first: 0.299 R + 0.587 G + 0.114 B (BT.601)")
+    ] = False,
+    pad: Annotated[
+        str, typer.Option(help="zeros around the image: valid (none) | same | N on each side")
+    ] = "valid",
+    flip: Annotated[
+        bool,
+        typer.Option("--flip", help="true convolution: the kernel turned by 180 degrees first"),
+    ] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(help="work this output cell; counted from 1", metavar="ROW,COL"),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="write to a file; pictures need it", metavar="FILE"),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="text | csv | json; by default -o's", callback=one_of(*MATRIX_FORMATS)),
+    ] = None,
+) -> None:
+    """The lecture's image kernels: cnncalc filter photo.png --kernel edge --gray -o edges.png"""
+    if kernel == "list":
+        raise typer.Exit(commands.kernels())
+    if image is None:
+        raise commands.Usage("filter needs a picture or a matrix: --kernel list shows the kernels")
+    raise typer.Exit(commands.filter_image(image, kernel, gray, pad, flip, explain, output, format))
 
 
 @app.command()

@@ -198,6 +198,40 @@ def schema() -> int:
     return OK
 
 
+def filter_image(
+    image: str, kernel: str | None, gray: bool, pad: str, flip: bool, cell: str | None,
+    output: str | None, format: str | None,
+) -> int:  # fmt: skip
+    """`cnncalc filter`: a kernel over a matrix or picture, or one output cell worked."""
+    from . import filter, pixels
+    from .report import filtering
+
+    try:
+        place = None if cell is None else filter.place(cell)
+        job = filter.job(image, kernel, gray=gray, pad=pad, flip=flip)
+        for note in job.source.notes:
+            sys.stderr.write(f"note: {note}\n")
+        wanted = filtering.wanted_format(job, output, format, place is not None)
+        worked = None if place is None else filtering.explain(job, job.worked(*place), wanted[0])
+        if job.source.picture and output is not None:
+            replace(output, pixels.encode(job.picture(), output))
+        elif not job.source.picture and (output is not None or worked is None):
+            write(filtering.matrix(job.output(), wanted[1]), output)
+    except pixels.FilterError as error:
+        raise Usage(str(error)) from None
+    if worked is not None:
+        write(worked, None)
+    return OK
+
+
+def kernels() -> int:
+    """`cnncalc filter --kernel list`: the built-in kernels."""
+    from .report import filtering
+
+    write(filtering.kernels(), None)
+    return OK
+
+
 # --- helpers -----------------------------------------------------------------------
 
 
@@ -247,10 +281,15 @@ def write(text: str, path: str | None) -> None:
             encoding = sys.stdout.encoding or "ascii"
             sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
         return
+    replace(path, text.encode("utf-8"))
+
+
+def replace(path: str, data: bytes) -> None:
+    """Writes a file as a whole: the old file or the new one, never a part of it."""
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(text)
+        with open(temporary, "xb") as file:
+            file.write(data)
         os.replace(temporary, path)
     except OSError as error:
         if os.path.exists(temporary):
