@@ -114,6 +114,54 @@ def diff(
     raise typer.Exit(commands.diff(a, b, format, set))
 
 
+@app.command()
+def train(
+    spec: Annotated[str, typer.Argument(help="a spec", metavar="SPEC")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="an .npz with x and y (and x_test, y_test); left out: one random batch",
+            metavar="FILE",
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="numpy | jax", callback=one_of("numpy", "jax"))
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, gpu or tpu, with jax", callback=one_of(*DEVICES))
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="sgd | momentum | adam", callback=one_of("sgd", "momentum", "adam")),
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="items per step", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(help="rounds through the data", min=1)] = None,
+    steps: Annotated[int | None, typer.Option(help="stop after so many steps", min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="the learning rate")] = None,
+    seed: Annotated[int | None, typer.Option(help="of weights, order and dropout", min=0)] = None,
+    save: Annotated[
+        str | None, typer.Option(help="keep the run in a safetensors file", metavar="FILE")
+    ] = None,
+    save_every: Annotated[int | None, typer.Option(help="steps between saves", min=1)] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="go on with a saved run, and keep it there", metavar="FILE")
+    ] = None,
+    set: Sets = [],  # noqa: B006
+    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
+    format: Annotated[
+        str, typer.Option(help="text | json", callback=one_of("text", "json"))
+    ] = "text",
+) -> None:
+    """Does this network learn? One random batch by heart, or an .npz of data."""
+    from .training.settings import TrainOptions
+
+    options = TrainOptions(
+        spec, data, engine, device, optimizer, batch, epochs, steps, lr, seed, save, save_every,
+        resume, tuple(set), dialect, format,
+    )  # fmt: skip
+    raise typer.Exit(commands.train(options))
+
+
 @app.command("filter")
 def filter_(
     image: Annotated[

@@ -5,13 +5,16 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .options import CheckOptions
 from .rows import Report
 from .source import shorten
 
-OK, WRONG, UNCHECKED = 0, 1, 2
+if TYPE_CHECKING:
+    from .training.settings import TrainOptions
+
+OK, WRONG, UNCHECKED, INTERRUPTED = 0, 1, 2, 130
 CODE = re.compile(r"[A-Za-z][0-9]{3}")
 
 
@@ -196,6 +199,38 @@ def schema() -> int:
 
     write(json.dumps(build(), indent=2) + "\n", None)
     return OK
+
+
+def train(options: "TrainOptions") -> int:
+    """`cnncalc train`: one random batch, or data, learned or not."""
+    from .checker import check as check_spec
+    from .report import training as shown
+    from .training.loop import train as run
+    from .training.settings import TrainingError
+
+    report = check_spec(
+        options.spec, run=False, sets=read_sets(options.set), dialect=options.dialect
+    )
+    grave = [d for d in report.diagnostics if d.code[0] in "ES" and d.severity == "error"]
+    if grave or report.totals is None:
+        return complain(report)
+    if report.symbols:
+        names = list(report.symbols)
+        given = " ".join(f"--set {name}=..." for name in names)
+        raise Usage(f"training needs numbers for {', '.join(names)}: give {given}")
+    try:
+        with shown.progress() as bar:
+            result = run(report, options, bar)
+    except TrainingError as error:
+        raise Usage(str(error)) from None
+    if result.verdict != "interrupted" or options.format == "json":
+        write(shown.render(report, result, options.format), None)
+    if result.verdict == "interrupted":
+        sys.stderr.write(shown.interrupted(result))
+        return INTERRUPTED
+    if result.verdict == "not finite":
+        sys.stderr.write(shown.not_finite(result))
+    return OK if result.verdict == "learns" else WRONG
 
 
 def filter_image(

@@ -165,7 +165,8 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
     from . import autograd as ag
 
-    chosen = np.eye(np.shape(ag.stop_gradient(logits))[-1])[np.asarray(labels)]
-    count = int(np.prod(np.shape(labels)))
-    picked = ag.sum(ag.log_softmax(logits) * chosen.astype(str(logits.dtype)))
-    return picked * (-1.0 / count)
+    # Compared rather than looked up: labels may be traced by JAX.
+    chosen = labels[..., None] == np.arange(logits.shape[-1])
+    kind = "int64" if logits.dtype == object else str(logits.dtype)
+    picked = ag.sum(ag.log_softmax(logits) * chosen.astype(kind))
+    return picked * (-1.0 / prod(labels.shape))

@@ -1,0 +1,280 @@
+"""`train`: from a derived network to a verdict, step by step, saving on the way."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import isfinite, log
+from typing import Any, Literal, NamedTuple
+
+from ..diagnostics import Problem
+from ..execute import Arrays, initialise, whole
+from ..jaxrun import memory
+from ..jaxrun.devices import Device, open_device, out_of_memory, quiet
+from ..rows import BYTES, Report
+from . import saving
+from .data import Batch, Data, guessing, order, random_batch, read_npz, task_of
+from .engines import Engine, JaxEngine, Model, NumpyEngine, Outcome
+from .optimisers import SLOTS, fresh
+from .saving import State
+from .settings import (
+    SAVE_EVERY,
+    Settings,
+    TrainingError,
+    TrainOptions,
+    decide,
+    total_steps,
+)
+
+GOAL = 0.1  # a batch is known by heart below this share of ln(classes)
+BETTER = 0.9  # data are learned from below this share of the loss of guessing
+Verdict = Literal["learns", "does not learn", "interrupted", "not finite"]
+Progress = Callable[[int, int, Outcome | None], None]
+
+
+class NotEnoughMemory(TrainingError):
+    """Training would not fit; nothing was allocated."""
+
+
+class Result(NamedTuple):
+    """What came of a run."""
+
+    settings: Settings
+    items: int
+    classes: int
+    parameters: int
+    losses: list[float]
+    hits: list[float]
+    accuracy: float | None
+    test_accuracy: float | None
+    seconds: float  # of this call
+    first_step: int  # where this call went on from; 0 for a new run
+    guess: float  # the loss of guessing
+    verdict: Verdict
+    saved: str | None
+
+    @property
+    def steps(self) -> int:
+        return len(self.losses)
+
+
+class Interrupts:
+    """Whether Ctrl-C was pressed: the step is finished first. Pressed again, it raises."""
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def note(number: int, frame: Any) -> None:
+            self.seen = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def train(report: Report, options: TrainOptions, progress: Progress | None = None) -> Result:
+    """Trains the network of a concrete report; raises `TrainingError`."""
+    interrupts = Interrupts()
+    try:
+        with interrupts.watched(), quiet():
+            return _Run(report, options, progress, interrupts).run()
+    except Problem as problem:  # JAX or the device is absent
+        raise TrainingError(problem.diagnostic.message) from None
+    except Exception as error:
+        if out_of_memory(error):
+            raise TrainingError("memory ran out: a smaller --batch needs less") from None
+        raise
+
+
+class _Run:
+    def __init__(
+        self, report: Report, options: TrainOptions, progress: Progress | None,
+        interrupts: Interrupts,
+    ) -> None:  # fmt: skip
+        self.report, self.progress, self.interrupts = report, progress, interrupts
+        saved = saving.about(options.resume, report) if options.resume else None
+        self.settings = decide(options, saved)
+        self.resume = options.resume
+        if self.settings.save:
+            saving.writable(self.settings.save)
+        self.task = task_of(report)
+        self.data = self._data(saved)
+        # A last, smaller batch would need a program of its own: its items come in later epochs.
+        self.size = min(self.settings.batch, self.data.items)
+        self.each = max(1, self.data.items // self.size)
+        self.total = total_steps(self.settings, self.each)
+        self.guess = (
+            log(self.task.classes)
+            if self.sanity
+            else guessing(self.data.train.labels, self.task.classes)
+        )
+
+    @property
+    def sanity(self) -> bool:
+        return self.settings.data is None
+
+    def _data(self, saved: Mapping[str, Any] | None) -> Data:
+        if self.settings.data is None:
+            self._require(self.settings.batch)
+            return random_batch(self.task, self.settings.batch, self.settings.seed)
+        data = read_npz(self.settings.data, self.task)
+        if saved is not None and saved["data"] != data.fingerprint:
+            raise TrainingError(
+                f"'{self.settings.data}' has other data than the saved run trained on"
+            )
+        self._require(min(self.settings.batch, data.items))
+        return data
+
+    def _require(self, batch: int) -> None:
+        """Refuses beforehand what would not fit."""
+        totals = self.report.totals
+        assert totals is not None
+        numbers = (totals.trainable, totals.buffers, totals.training_memory)
+        params, buffers, one = whole(numbers)
+        fixed = BYTES * (2 * params + buffers)
+        item = one - fixed
+        needed = fixed + BYTES * params * len(SLOTS[self.settings.optimizer]) + batch * item
+        device = self._device()
+        free = memory.free_bytes(device)
+        if free is not None and needed > free:
+            raise NotEnoughMemory(
+                f"training with batch {batch} needs {memory.in_words(needed)} ({needed:,} bytes), "
+                f"but {memory.in_words(free)} are free on {device.platform}"
+            )
+
+    def _device(self) -> Device:
+        if self.settings.engine == "numpy":
+            return Device("cpu", 1, None)
+        return open_device(self.settings.device)
+
+    # --- the run -------------------------------------------------------------------
+
+    def run(self) -> Result:
+        state = self._start()
+        engine = self._engine(state)
+        self.losses, self.hits = list(state.losses), list(state.hits)
+        began, first = time.perf_counter(), state.step
+        verdict = self._steps(engine)
+        if verdict != "not finite" and not _finite(engine.arrays()[0]):
+            verdict = "not finite"
+        saved = None
+        if self.settings.save and verdict != "not finite":
+            self._save(engine)
+            saved = self.settings.save
+        test = None
+        if self.data.test is not None and verdict in ("learns", "does not learn"):
+            test = self._tested(engine, self.data.test)
+        return Result(
+            self.settings._replace(batch=self.size), self.data.items, self.task.classes,
+            sum(whole([row.params for row in self.report.layers])),
+            self.losses, self.hits, self._accuracy(), test, time.perf_counter() - began, first,
+            self.guess, verdict, saved,
+        )  # fmt: skip
+
+    def _start(self) -> State:
+        params, buffers = initialise(self.report, self.settings.seed)
+        slots = fresh(self.settings.optimizer, params)
+        state = State(params, buffers, slots, 0, [], [])
+        if self.resume:
+            return saving.load(self.resume, state, self.settings.optimizer)
+        return state
+
+    def _engine(self, state: State) -> Engine:
+        # What is learned by heart is learned without dropout.
+        model = Model(self.report, self.task, dropout=not self.sanity)
+        parts = (model, self.settings, state.params, state.buffers, state.slots)
+        if self.settings.engine == "numpy":
+            return NumpyEngine(*parts)
+        return JaxEngine(*parts, state.step, self._device().handle)
+
+    def _steps(self, engine: Engine) -> Verdict:
+        every = self.settings.save_every or (SAVE_EVERY if self.sanity else self.each)
+        self._tell(None)
+        while len(self.losses) < self.total and not self._known():
+            if self.interrupts.seen:
+                return "interrupted"
+            number = len(self.losses) + 1
+            outcome = engine.step(self._batch(number), number)
+            if not isfinite(outcome.loss):
+                return "not finite"
+            self.losses.append(outcome.loss)
+            self.hits.append(outcome.accuracy)
+            self._tell(outcome)
+            if self.settings.save and number % every == 0:
+                self._save(engine)
+        if self.interrupts.seen and len(self.losses) < self.total and not self._known():
+            return "interrupted"
+        return "learns" if self._learned() else "does not learn"
+
+    def _tell(self, outcome: Outcome | None) -> None:
+        if self.progress is not None:
+            self.progress(len(self.losses), self.total, outcome)
+
+    def _batch(self, number: int) -> Batch:
+        """The items of a step: every epoch has an order of its own."""
+        if self.sanity:
+            return self.data.train
+        epoch, place = divmod(number - 1, self.each)
+        if getattr(self, "epoch", None) != epoch:
+            self.epoch, self.order = epoch, order(self.data.items, self.settings.seed, epoch)
+        return _some(self.data.train, self.order[place * self.size : (place + 1) * self.size])
+
+    def _known(self) -> bool:
+        """A random batch is known by heart, and nobody asked for more steps."""
+        return self.sanity and self.settings.steps is None and self._learned()
+
+    def _learned(self) -> bool:
+        if self.sanity:
+            return bool(self.losses) and self.losses[-1] <= GOAL * self.guess
+        return bool(self.losses) and self._recent(self.losses) <= BETTER * self.guess
+
+    def _recent(self, values: list[float]) -> float:
+        """The mean over the last epoch."""
+        last = values[-self.each :]
+        return sum(last) / len(last)
+
+    def _accuracy(self) -> float | None:
+        return self._recent(self.hits) if self.hits else None
+
+    def _tested(self, engine: Engine, test: Batch) -> float | None:
+        count = len(test.labels)
+        right = 0.0
+        for start in range(0, count, self.size):
+            chosen = slice(start, min(start + self.size, count))
+            right += engine.accuracy(_some(test, chosen)) * (chosen.stop - chosen.start)
+        return right / count if count else None
+
+    def _save(self, engine: Engine) -> None:
+        assert self.settings.save
+        params, buffers, slots = engine.arrays()
+        if not _finite(params):
+            return  # the last good file stays; the next step's loss tells
+        state = State(params, buffers, slots, len(self.losses), self.losses, self.hits)
+        s = self.settings
+        saving.save(self.settings.save, state, {
+            "fingerprint": saving.fingerprint(self.report), "name": self.report.name,
+            "engine": s.engine, "optimizer": s.optimizer, "lr": s.lr, "batch": s.batch,
+            "seed": s.seed, "epochs": s.epochs, "steps": s.steps, "data": self.data.fingerprint,
+        })  # fmt: skip
+
+
+def _some(batch: Batch, chosen: Any) -> Batch:
+    inputs = {name: array[chosen] for name, array in batch.inputs.items()}
+    return Batch(inputs, batch.labels[chosen])
+
+
+def _finite(params: Arrays) -> bool:
+    import numpy as np
+
+    return all(bool(np.isfinite(a).all()) for named in params.values() for a in named.values())
