@@ -16,6 +16,7 @@ from .pooling import avg_pool, max_pool
 from .primitives import (
     abs,
     add,
+    astype,
     broadcast_to,
     concatenate,
     divide,
@@ -23,6 +24,7 @@ from .primitives import (
     equal,
     erf,
     exp,
+    floor,
     getitem,
     greater,
     greater_equal,
@@ -36,11 +38,13 @@ from .primitives import (
     minimum,
     multiply,
     negative,
+    not_equal,
     pad,
     power,
     relu,
     reshape,
     sigmoid,
+    sign,
     softmax,
     sqrt,
     squeeze,
@@ -52,10 +56,10 @@ from .primitives import (
     transpose,
     where,
 )
+from .printing import formula, latex, symbols
+from .segments import checkpoint, custom_vjp, stored_bytes
 from .tape import Traced, debug_nans, no_grad, primitive, stop_gradient
 from .transforms import (
-    checkpoint,
-    custom_vjp,
     grad,
     hessian,
     jvp,
@@ -64,13 +68,14 @@ from .transforms import (
 )
 
 __all__ = [
-    "AutogradError", "Traced", "abs", "add", "avg_pool", "broadcast_to", "checkpoint",
+    "AutogradError", "Traced", "abs", "add", "astype", "avg_pool", "broadcast_to", "checkpoint",
     "concatenate", "conv", "conv_transpose", "custom_vjp", "debug_nans", "divide", "einsum",
-    "equal", "erf", "exp", "getitem", "grad", "greater", "greater_equal", "hessian", "jvp",
-    "log", "log_softmax", "logsumexp", "matmul", "max", "max_pool", "maximum", "mean",
-    "minimum", "multiply", "negative", "no_grad", "pad", "power", "primitive", "relu",
-    "reshape", "sigmoid", "softmax", "sqrt", "squeeze", "stack", "stop_gradient", "subtract",
-    "sum", "take", "tanh", "transpose", "value_and_grad", "vjp", "where",
+    "equal", "erf", "exp", "floor", "formula", "getitem", "grad", "greater", "greater_equal",
+    "hessian", "jvp", "latex", "log", "log_softmax", "logsumexp", "matmul", "max", "max_pool",
+    "maximum", "mean", "minimum", "multiply", "negative", "no_grad", "not_equal", "pad",
+    "power", "primitive", "relu", "reshape", "sigmoid", "sign", "softmax", "sqrt", "squeeze",
+    "stack", "stop_gradient", "stored_bytes", "subtract", "sum", "symbols", "take", "tanh",
+    "transpose", "value_and_grad", "vjp", "where",
 ]  # fmt: skip
 
 del _operators

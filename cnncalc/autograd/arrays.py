@@ -101,7 +101,7 @@ class Symbolic:
         self.abs = self._entrywise(sympy.Abs)
         self.negative = self._entrywise(lambda x: -x)
         self.maximum, self.minimum = self._wrap(both("Max")), self._wrap(both("Min"))
-        self.sign = self._entrywise(sympy.sign)
+        self.sign, self.floor = self._entrywise(sympy.sign), self._entrywise(sympy.floor)
         self.where = self._wrap(np.frompyfunc(self._piece, 3, 1))
         self.greater = self._wrap(np.frompyfunc(sympy.Gt, 2, 1))
         self.greater_equal = self._wrap(np.frompyfunc(sympy.Ge, 2, 1))

@@ -188,7 +188,7 @@ def abs(x: Array) -> Array:
     return namespace(x).abs(x)
 
 
-abs.defvjp(lambda ans, x: lambda g: multiply(g, namespace(raw(x)).sign(raw(x))))
+abs.defvjp(lambda ans, x: lambda g: multiply(g, sign(x)))
 
 
 @primitive
@@ -227,6 +227,21 @@ def not_equal(x: Any, y: Any) -> Any:
     """x != y on the plain values."""
     found = _compare("equal", x, y)
     return namespace(found).logical_not(found)
+
+
+def sign(x: Any) -> Any:
+    """-1, 0 or 1 on the plain values, a constant."""
+    return _apply("sign", x)
+
+
+def floor(x: Any) -> Any:
+    """The next integer below or at x on the plain values, a constant."""
+    return _apply("floor", x)
+
+
+def _apply(name: str, x: Any) -> Any:
+    (plain,) = exact(raw(x))
+    return getattr(namespace(plain), name)(plain)
 
 
 def _compare(name: str, x: Any, y: Any) -> Any:

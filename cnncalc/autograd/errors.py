@@ -35,8 +35,9 @@ def in_user_terms(
     name: str, args: tuple[Any, ...], kw: dict[str, Any], error: Exception
 ) -> AutogradError:
     """The error of a primitive's own computation, with its name, shapes and the user's line."""
-    options = "".join(f", {k}={v}" for k, v in kw.items() if v is not None)
+    several = len([a for a in args if hasattr(a, "shape")]) > 1
+    plain = [repr(a) for a in args if not hasattr(a, "shape")]
+    options = "".join(f", {o}" for o in [*plain, *(f"{k}={v}" for k, v in kw.items() if v)])
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return AutogradError(
-        f"{name}: shapes {shapes_text(args)} do not work together{options}: {reason}" + where_from()
-    )
+    what = f"shapes {shapes_text(args)} do not work together" if several else shapes_text(args)
+    return AutogradError(f"{name}: {what}{options}: {reason}{where_from()}")

@@ -8,6 +8,7 @@ from .elementwise import (
     equal,
     erf,
     exp,
+    floor,
     greater,
     greater_equal,
     log,
@@ -19,6 +20,7 @@ from .elementwise import (
     power,
     relu,
     sigmoid,
+    sign,
     sqrt,
     subtract,
     tanh,
@@ -47,9 +49,9 @@ from .shapes import (
 
 __all__ = [
     "Axis", "abs", "add", "astype", "axes_of", "broadcast_to", "concatenate", "divide",
-    "einsum", "equal", "erf", "exp", "expand", "first_conditions", "getitem", "greater",
-    "greater_equal", "log", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean",
-    "minimum", "multiply", "negative", "not_equal", "pad", "power", "relu", "reshape",
-    "scatter", "shape_of", "sigmoid", "softmax", "sqrt", "squeeze", "stack", "subtract", "sum",
-    "take", "tanh", "transpose", "unbroadcast", "where",
+    "einsum", "equal", "erf", "exp", "expand", "first_conditions", "floor", "getitem",
+    "greater", "greater_equal", "log", "log_softmax", "logsumexp", "matmul", "max", "maximum",
+    "mean", "minimum", "multiply", "negative", "not_equal", "pad", "power", "relu", "reshape",
+    "scatter", "shape_of", "sigmoid", "sign", "softmax", "sqrt", "squeeze", "stack", "subtract",
+    "sum", "take", "tanh", "transpose", "unbroadcast", "where",
 ]  # fmt: skip
