@@ -1,5 +1,314 @@
-"""Convolution on NumPy floats."""
+"""Convolution and its adjoints on NumPy floats, by matrix products on chunks.
 
-from .plainconv import forward, input_adjoint, kernel_adjoint
+The windows of a chunk of the output are copied into one matrix (windows x kernel entries),
+small enough for the cache, and multiplied with the kernel's matrix; a few threads take the
+chunks in turn. The three maps:
 
-__all__ = ["forward", "input_adjoint", "kernel_adjoint"]
+- y: windows(x) @ w.
+- The gradient in w: windows(x)' @ g, summed over chunks.
+- The gradient in x: with stride s, the input positions of one residue mod s are read by the
+  kernel positions of one residue: each is a convolution of g, at stride 1, with that part of
+  the kernel turned by 180 degrees. At stride 1 there is one residue.
+
+3x3 kernels at stride 1 go through `winograd` where channels and filters are many enough;
+1x1 kernels at stride 1 are one product, without a copy. The same maps, one kernel position at
+a time, are in `plainconv`, which this is tested against and which takes what is left over.
+
+How to choose: `CNNCALC_WINOGRAD=0|2|4` (2 by default, see `winograd` for what each is exact
+to), or `with fastconv.using(4): ...`. `CNNCALC_THREADS` sets the number of threads.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from . import plainconv, winograd
+from .arrays import Array
+from .convolution import Geometry, exchange
+from .threads import share, workers
+
+CHUNK = 1 << 18  # numbers in a chunk's matrix of windows
+ALONE = 1 << 23  # multiplications below which one thread does all
+CHANNELS = 16  # Winograd's transforms pay from here on
+_tile: int | None = None  # what `using` asks for
+
+
+@contextmanager
+def using(tile: int) -> Iterator[None]:
+    """Within it 3x3 convolutions go by Winograd's F(tile, 3), or directly with tile 0."""
+    global _tile
+    before, _tile = _tile, _known(tile)
+    try:
+        yield
+    finally:
+        _tile = before
+
+
+def _known(tile: int) -> int:
+    if tile not in (0, 2, 4):
+        raise ValueError(f"Winograd tiles are 2 or 4, or 0 for none, not {tile}")
+    return tile
+
+
+def _asked() -> int:
+    return _known(int(os.environ.get("CNNCALC_WINOGRAD", "2"))) if _tile is None else _tile
+
+
+# --- the three maps -------------------------------------------------------------------------
+
+
+def forward(x: Array, w: Array, geo: Geometry) -> Array:
+    """y[n, o, f] = sum of x[n, s·o + d·k - p, c] w[k, c, f]."""
+    dtype = np.result_type(x, w)
+    x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
+    out = np.empty((x.shape[0], *geo.sizes(x.shape[1:-1], w.shape[:-2]), w.shape[-1]), dtype)
+    if _is_product(x.shape, w.shape, geo):
+        flat = out.reshape(-1, w.shape[-1])
+        np.matmul(x.reshape(-1, x.shape[-1]), w.reshape(w.shape[-2:]), out=flat)
+    elif tile := _winograd(w.shape, geo, out.shape):
+        winograd.correlate(tile, x, winograd.kernel_transform(tile, w), geo.pads, out)
+    else:
+        _correlate(x, w, geo, out)
+    return out
+
+
+def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -> Array:
+    """The x with <x, x'> = <g, conv(x', w)> for every x'."""
+    dtype = np.result_type(g, w)
+    g, w = g.astype(dtype, copy=False), w.astype(dtype, copy=False)
+    shape = (g.shape[0], *spatial, w.shape[-2] * geo.groups)
+    if _is_product(shape, w.shape, geo):
+        return np.matmul(g.reshape(-1, g.shape[-1]), w.reshape(w.shape[-2:]).T).reshape(shape)
+    if any(s > 1 and d > 1 for s, d in zip(geo.stride, geo.dilation, strict=True)):
+        return plainconv.input_adjoint(g, w, geo, spatial)
+    found = np.empty(shape, dtype)
+    for part, place, pads in _residues(w, geo, spatial, g.shape[1:-1]):
+        target = found[place]
+        if part.size == 0 or target.size == 0:
+            target[...] = 0
+            continue
+        ones = (1,) * len(spatial)
+        turned = Geometry(ones, pads, geo.dilation, geo.groups)
+        if tile := _winograd(part.shape, turned, target.shape):
+            u = winograd.kernel_transform(tile, part, flipped=True).transpose(0, 2, 1)
+            winograd.correlate(tile, g, u, pads, target)
+        else:
+            flip = part[(slice(None, None, -1),) * len(spatial)]
+            _correlate(g, exchange(flip, geo.groups), turned, target)
+    return found
+
+
+def _residues(
+    w: Array, geo: Geometry, spatial: tuple[int, ...], out: tuple[int, ...]
+) -> Iterator[tuple[Array, Any, Any]]:
+    """(part of the kernel, the slice of x it reaches, pads of the convolution of g).
+
+    Position i = s·q + r - p of x reads, through kernel position r + s·j, the output q - j.
+    The convolution with the turned part starts at the first q with i >= 0, and has J - 1
+    places before it, less that q.
+    """
+    axes = []
+    for n, o, k, s, d, (p, _) in zip(
+        spatial, out, w.shape[:-2], geo.stride, geo.dilation, geo.pads, strict=True
+    ):
+        choices = []
+        for r in range(s):
+            first = -((r - p) // s)
+            start = s * first + r - p
+            count = len(range(start, n, s))
+            reach = d * (len(range(r, k, s)) - 1)
+            before = reach - first
+            pads = (before, count + reach - before - o)
+            choices.append((slice(r, k, s), slice(start, n, s), pads))
+        axes.append(choices)
+    for chosen in itertools.product(*axes):
+        kernel, place, every = zip(*chosen, strict=True)
+        yield w[kernel], (slice(None), *place), every
+
+
+def kernel_adjoint(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...]) -> Array:
+    """The w with <w, w'> = <g, conv(x, w')> for every w'."""
+    dtype = np.result_type(x, g)
+    x, g = x.astype(dtype, copy=False), g.astype(dtype, copy=False)
+    shape = (*kernel, x.shape[-1] // geo.groups, g.shape[-1])
+    if _is_product(x.shape, shape, geo):
+        return np.matmul(x.reshape(-1, x.shape[-1]).T, g.reshape(-1, g.shape[-1])).reshape(shape)
+    if tile := _winograd(shape, geo, g.shape):
+        return winograd.kernel_gradient(tile, x, g, geo.pads)
+    return _kernel_gradient(x, g, geo, kernel)
+
+
+def _is_product(x: tuple[int, ...], w: tuple[int, ...], geo: Geometry) -> bool:
+    """A 1x1 kernel at stride 1 without padding or groups."""
+    plain = all(p == (0, 0) for p in geo.pads) and prod(geo.stride) == geo.groups == 1
+    return plain and prod(w[:-2]) == 1
+
+
+def _winograd(w: tuple[int, ...], geo: Geometry, out: tuple[int, ...]) -> int:
+    """The tile size of Winograd's convolution, 0 where it does not apply or does not pay."""
+    fits = w[:-2] == (3, 3) and geo.stride == geo.dilation == (1, 1) and geo.groups == 1
+    if not fits or min(w[-2:]) < CHANNELS or prod(out) * prod(w[:-1]) < ALONE:
+        return 0
+    return _asked()
+
+
+# --- windows in chunks -------------------------------------------------------------------------
+
+
+class Plan(NamedTuple):
+    """How the windows of one convolution are cut into chunks.
+
+    A chunk is `rows` places on the first axis of `images` images; only a chunk of whole
+    images has more than one. `inner` are the entries of a window that one group reads.
+    """
+
+    batch: int
+    out: tuple[int, ...]
+    inner: int
+    filters: int
+    padded: tuple[int, ...]  # the input a chunk reads, with its padding and channels
+    groups: int
+    images: int
+    rows: int
+    threads: int
+
+    def chunks(self) -> list[tuple[slice, int, int]]:
+        """(images, first place on the first axis, last + 1) of every chunk."""
+        return [
+            (slice(n, min(n + self.images, self.batch)), r, min(r + self.rows, self.out[0]))
+            for n in range(0, self.batch, self.images)
+            for r in range(0, self.out[0], self.rows)
+        ]
+
+    def most(self) -> dict[str, int]:
+        """Numbers in each buffer of a chunk's workspace."""
+        windows = self.images * self.rows * prod(self.out[1:])
+        return {
+            "padded": self.images * prod(self.padded),
+            "windows": windows * self.inner * self.groups,
+            "product": windows * self.filters,
+        }
+
+
+def plan(geo: Geometry, batch: int, out: tuple[int, ...], w: tuple[int, ...]) -> Plan:
+    """Chunks of about `CHUNK` numbers; one a thread at least where the work is large."""
+    inner, threads = prod(w[:-1]), workers()
+    if batch * prod(out) * inner * w[-1] < ALONE:
+        threads = 1
+    numbers = prod(out) * inner * geo.groups
+    images, rows = min(max(1, CHUNK // numbers), -(-batch // threads)), out[0]
+    if numbers > CHUNK:
+        rows = max(1, min(out[0], round(CHUNK * out[0] / numbers)))
+    places = (rows, *out[1:])
+    padded = tuple(
+        s * (o - 1) + d * (k - 1) + 1
+        for o, s, d, k in zip(places, geo.stride, geo.dilation, w[:-2], strict=True)
+    )
+    channels = w[-2] * geo.groups
+    return Plan(batch, out, inner, w[-1], (*padded, channels), geo.groups, images, rows, threads)
+
+
+class Space(winograd.Space):
+    """The buffers of one thread."""
+
+    def __init__(self, layout: Plan, dtype: Any) -> None:
+        self.flat = {name: np.empty(n, dtype) for name, n in layout.most().items()}
+
+
+def _spaces(layout: Plan, dtype: Any) -> list[Space]:
+    count = min(layout.threads, len(layout.chunks()))
+    return [Space(layout, dtype) for _ in range(count)]
+
+
+def _windows(space: Space, x: Array, geo: Geometry, kernel: Any, first: int, out: Any) -> Array:
+    """The windows of the places first.. on the first axis: (groups, windows, entries)."""
+    part = _cut(space, x, geo, kernel, first, out)
+    n, c = part.shape[0], part.shape[-1] // geo.groups
+    step = part.strides
+    moves = tuple(s * b for s, b in zip(geo.stride, step[1:-1], strict=True))
+    reads = tuple(d * b for d, b in zip(geo.dilation, step[1:-1], strict=True))
+    view = as_strided(
+        part,
+        (geo.groups, n, *out, *kernel, c),
+        (c * step[-1], step[0], *moves, *reads, step[-1]),
+        writeable=False,
+    )
+    found = space("windows", *view.shape)
+    np.copyto(found, view)
+    return found.reshape(geo.groups, n * prod(out), prod(kernel) * c)
+
+
+def _cut(space: Space, x: Array, geo: Geometry, kernel: Any, first: int, out: Any) -> Array:
+    """What these places read of x, with its padding."""
+    begins, sizes = [], []
+    for axis, (o, k) in enumerate(zip(out, kernel, strict=True)):
+        s, d = geo.stride[axis], geo.dilation[axis]
+        begins.append((s * first if axis == 0 else 0) - geo.pads[axis][0])
+        sizes.append(s * (o - 1) + d * (k - 1) + 1)
+    spans = list(zip(begins, sizes, x.shape[1:-1], strict=True))
+    inside = tuple(slice(max(b, 0), max(0, min(b + size, n))) for b, size, n in spans)
+    source = x[(slice(None), *inside)]
+    if all(b >= 0 and b + size <= n for b, size, n in spans):
+        return source
+    found = space("padded", x.shape[0], *sizes, x.shape[-1])
+    found[...] = 0
+    if source.size:
+        place = tuple(slice(i.start - b, i.stop - b) for i, b in zip(inside, begins, strict=True))
+        found[(slice(None), *place)] = source
+    return found
+
+
+def _correlate(x: Array, w: Array, geo: Geometry, target: Array) -> None:
+    """Writes the convolution into target."""
+    out, kernel = target.shape[1:-1], w.shape[:-2]
+    layout = plan(geo, x.shape[0], out, w.shape)
+    f = w.shape[-1] // geo.groups
+    weights = w.reshape(layout.inner, geo.groups, f).transpose(1, 0, 2)
+
+    def work(chunks: Iterator[tuple[slice, int, int]], space: Space) -> None:
+        for images, first, last in chunks:
+            here = (last - first, *out[1:])
+            windows = _windows(space, x[images], geo, kernel, first, here)
+            place = target[images, first:last]
+            if geo.groups == 1 and place.flags.c_contiguous:
+                np.matmul(windows[0], weights[0], out=place.reshape(-1, f))
+            else:
+                product = space("product", geo.groups, windows.shape[1], f)
+                np.matmul(windows, weights, out=product)
+                split = place.reshape(*place.shape[:-1], geo.groups, f)
+                split[...] = np.moveaxis(product.reshape(geo.groups, *place.shape[:-1], f), 0, -2)
+
+    share(layout.chunks(), _spaces(layout, target.dtype), work)
+
+
+def _kernel_gradient(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...]) -> Array:
+    out, groups = g.shape[1:-1], geo.groups
+    c, f = x.shape[-1] // groups, g.shape[-1] // groups
+    layout = plan(geo, x.shape[0], out, (*kernel, c, g.shape[-1]))
+
+    def work(chunks: Iterator[tuple[slice, int, int]], own: tuple[Space, Array, Array]) -> None:
+        space, total, piece = own
+        total[...] = 0
+        for images, first, last in chunks:
+            windows = _windows(space, x[images], geo, kernel, first, (last - first, *out[1:]))
+            part = g[images, first:last].reshape(-1, groups, f).transpose(1, 0, 2)
+            np.matmul(windows.transpose(0, 2, 1), part, out=piece)
+            np.add(total, piece, out=total)
+
+    shape = (groups, layout.inner, f)
+    spaces = [
+        (space, np.empty(shape, x.dtype), np.empty(shape, x.dtype))
+        for space in _spaces(layout, x.dtype)
+    ]
+    share(layout.chunks(), spaces, work)
+    total = sum((total for _, total, _ in spaces[1:]), spaces[0][1])
+    return total.transpose(1, 0, 2).reshape(*kernel, c, groups * f)
+
+
+__all__ = ["forward", "input_adjoint", "kernel_adjoint", "using"]

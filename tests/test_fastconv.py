@@ -1,0 +1,159 @@
+"""The fast convolution beside the plain one, over drawn geometries."""
+
+import threading
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnncalc.autograd import fastconv, plainconv, winograd
+from cnncalc.autograd.convolution import Geometry
+
+EXACT = {("float32", 0): 1e-5, ("float32", 2): 1e-5, ("float32", 4): 2e-4, ("float64", 0): 1e-12,
+         ("float64", 2): 1e-12, ("float64", 4): 1e-12}  # fmt: skip
+
+
+@st.composite
+def cases(draw):
+    """(x, w, g shapes, geometry) of a convolution with at least one window."""
+    rank = draw(st.integers(1, 3))
+    small = st.integers(1, 3)
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    kernel = tuple(draw(st.integers(1, 5 if rank < 3 else 3)) for _ in range(rank))
+    stride, dilation = (tuple(draw(small) for _ in range(rank)) for _ in range(2))
+    pads = tuple((draw(st.integers(-2, 4)), draw(st.integers(-2, 4))) for _ in range(rank))
+    spatial = tuple(
+        max(1, d * (k - 1) + 1 - b - a, 1 - b, 1 - a, 1 - min(b, 0) - min(a, 0))
+        + draw(st.integers(0, 9 if rank < 3 else 4))
+        for k, d, (b, a) in zip(kernel, dilation, pads, strict=True)
+    )
+    c, f = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    x = (draw(st.integers(1, 3)), *spatial, c * groups)
+    return x, (*kernel, c, f * groups), Geometry(stride, pads, dilation, groups)
+
+
+def _drawn(dtype, *shapes):
+    rng = np.random.default_rng(sum(map(prod, shapes)))
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def _agree(found, expected, bound):
+    assert found.shape == expected.shape
+    spread = expected.std() + abs(expected).mean() + 1e-30
+    assert abs(found - expected).max() <= bound * spread * 3
+
+
+def _compare(x_shape, w_shape, geo, dtype, bound):
+    out = geo.sizes(x_shape[1:-1], w_shape[:-2])
+    x, w, g = _drawn(dtype, x_shape, w_shape, (x_shape[0], *out, w_shape[-1]))
+    wide = [a.astype("float64") for a in (x, w, g)]
+    y = fastconv.forward(x, w, geo)
+    dx = fastconv.input_adjoint(g, w, geo, x_shape[1:-1])
+    dw = fastconv.kernel_adjoint(x, g, geo, w_shape[:-2])
+    assert {a.dtype for a in (y, dx, dw)} == {np.dtype(dtype)}
+    _agree(y, plainconv.forward(*wide[:2], geo), bound)
+    _agree(dx, plainconv.input_adjoint(wide[2], wide[1], geo, x_shape[1:-1]), bound)
+    _agree(dw, plainconv.kernel_adjoint(wide[0], wide[2], geo, w_shape[:-2]), bound)
+    pairs = [np.vdot(a, b) for a, b in ((g, y), (dx, x), (dw, w))]
+    scale = np.sqrt(np.vdot(g, g) * np.vdot(y, y)) + 1e-30
+    assert max(pairs) - min(pairs) <= bound * scale * 10
+
+
+@given(cases(), st.sampled_from(["float32", "float64"]), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_drawn_geometries(case, dtype, chunked):
+    patch = pytest.MonkeyPatch()
+    if chunked:  # many chunks, and threads, for the smallest sizes
+        patch.setattr(fastconv, "CHUNK", 60)
+        patch.setattr(fastconv, "ALONE", 0)
+        patch.setenv("CNNCALC_THREADS", "2")
+    try:
+        _compare(*case, dtype, EXACT[dtype, 0])
+    finally:
+        patch.undo()
+
+
+@given(
+    st.sampled_from([2, 4]),
+    st.tuples(st.integers(1, 3), st.integers(1, 13), st.integers(1, 13)),
+    st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    st.tuples(*[st.integers(-1, 3)] * 4),
+    st.sampled_from(["float32", "float64"]),
+    st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_winograd_at_drawn_sizes(tile, volume, channels, pads, dtype, chunked):
+    n, h, w = volume
+    (c, f), (top, bottom, left, right) = channels, pads
+    h, w = max(h, 3 - top - bottom, 3), max(w, 3 - left - right, 3)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(fastconv, "CHANNELS", 1)
+    patch.setattr(fastconv, "ALONE", 0)
+    if chunked:
+        patch.setattr(winograd, "TILES", 3)
+    geo = Geometry((1, 1), ((top, bottom), (left, right)), (1, 1), 1)
+    try:
+        with fastconv.using(tile):
+            _compare((n, h, w, c), (3, 3, c, f), geo, dtype, EXACT[dtype, tile])
+    finally:
+        patch.undo()
+
+
+@pytest.mark.parametrize(("tile", "bound"), [(2, 4e-6), (4, 8e-5), (0, 4e-6)])
+def test_exactness_at_512_channels(tile, bound):
+    geo = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    x, w = _drawn("float32", (2, 14, 14, 512), (3, 3, 512, 64))
+    exact = plainconv.forward(x.astype("float64"), w.astype("float64"), geo)
+    with fastconv.using(tile):
+        found = fastconv.forward(x, w, geo)
+    assert abs(found - exact).max() / exact.std() < bound
+    with fastconv.using(tile):
+        found = fastconv.forward(x.astype("float64"), w.astype("float64"), geo)
+    assert abs(found - exact).max() / exact.std() < 1e-12
+
+
+def test_the_switch(monkeypatch):
+    geo = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    wanted = ((3, 3, 64, 64), geo, (8, 56, 56, 64))
+    monkeypatch.delenv("CNNCALC_WINOGRAD", raising=False)
+    assert fastconv._winograd(*wanted) == 2
+    with fastconv.using(4):
+        assert fastconv._winograd(*wanted) == 4
+    monkeypatch.setenv("CNNCALC_WINOGRAD", "0")
+    assert fastconv._winograd(*wanted) == 0
+    with pytest.raises(ValueError, match="2 or 4"):
+        fastconv.using(3).__enter__()
+
+
+def test_two_callers_at_once():
+    geo = Geometry((2, 2), ((2, 2), (2, 2)), (1, 1), 1)
+    same = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    x, w, v = _drawn("float32", (4, 40, 40, 32), (5, 5, 32, 48), (3, 3, 32, 32))
+    alone = fastconv.forward(x, w, geo), fastconv.forward(x, v, same)
+    found = {}
+
+    def run(name):
+        for _ in range(5):
+            found[name] = fastconv.forward(x, w, geo), fastconv.forward(x, v, same)
+
+    callers = [threading.Thread(target=run, args=(name,)) for name in range(2)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    for first, second in found.values():
+        np.testing.assert_array_equal(first, alone[0])
+        np.testing.assert_array_equal(second, alone[1])
+
+
+def test_a_failure_in_a_thread_is_raised():
+    from cnncalc.autograd.threads import share
+
+    def work(chunks, _):
+        for chunk in chunks:
+            raise KeyError(chunk)
+
+    with pytest.raises(KeyError):
+        share([1, 2, 3], [None, None], work)
