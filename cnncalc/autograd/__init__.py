@@ -12,6 +12,7 @@ array([[ 54.,  63.,  72.],
 from . import operators as _operators
 from .convolution import conv, conv_transpose
 from .errors import AutogradError
+from .normalise import batch_norm
 from .pooling import avg_pool, max_pool
 from .primitives import (
     abs,
@@ -68,7 +69,7 @@ from .transforms import (
 )
 
 __all__ = [
-    "AutogradError", "Traced", "abs", "add", "astype", "avg_pool", "broadcast_to", "checkpoint",
+    "AutogradError", "Traced", "abs", "add", "astype", "avg_pool", "batch_norm", "broadcast_to", "checkpoint",
     "concatenate", "conv", "conv_transpose", "custom_vjp", "debug_nans", "divide", "einsum",
     "equal", "erf", "exp", "floor", "formula", "getitem", "grad", "greater", "greater_equal",
     "hessian", "jvp", "latex", "log", "log_softmax", "logsumexp", "matmul", "max", "max_pool",

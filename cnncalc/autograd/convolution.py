@@ -17,6 +17,7 @@ import numpy as np
 
 from .arrays import Array, exact, is_symbolic, kind
 from .errors import AutogradError, where_from
+from .primitives import pad as add_zeros
 from .primitives import reshape, shape_of, transpose
 from .tape import primitive
 
@@ -172,13 +173,17 @@ def conv_transpose(
     if len(ws) != rank + 2 or xs[-1] != ws[-2] * groups or ws[-1] % groups:
         why = f"conv_transpose: shapes {xs} and {ws} do not work together in {groups} groups"
         raise AutogradError(why + where_from())
+    # appended positions take back what the trailing pad cuts, then are zeros
+    pads = tuple((b, max(a - e, 0)) for (b, a), e in zip(geo.pads, extra, strict=True))
+    zeros = [(0, max(e - a, 0)) for (_, a), e in zip(geo.pads, extra, strict=True)]
     spatial = tuple(
-        (n - 1) * s - b - a + d * (k - 1) + 1 + e
-        for n, k, s, (b, a), d, e in zip(
-            xs[1:-1], ws[:-2], geo.stride, geo.pads, geo.dilation, extra, strict=True
+        (n - 1) * s - b - a + d * (k - 1) + 1
+        for n, k, s, (b, a), d in zip(
+            xs[1:-1], ws[:-2], geo.stride, pads, geo.dilation, strict=True
         )
     )
-    return conv_input(x, exchange(w, groups), geo=geo, spatial=spatial)
+    y = conv_input(x, exchange(w, groups), geo=geo._replace(pads=pads), spatial=spatial)
+    return add_zeros(y, [(0, 0), *zeros, (0, 0)]) if any(max(z) for z in zeros) else y
 
 
 def exchange(w: Any, groups: int) -> Any:

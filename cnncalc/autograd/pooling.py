@@ -14,7 +14,7 @@ import numpy as np
 from .arrays import Array, is_jax, is_symbolic, namespace
 from .convolution import Geometry, geometry
 from .plainconv import places
-from .primitives import divide, first_conditions, getitem, multiply, shape_of, sum
+from .primitives import divide, first_conditions, getitem, multiply, shape_of, sum, where
 from .tape import primitive, raw
 
 Sizes = tuple[int, ...]
@@ -39,7 +39,12 @@ def max_pool(
     sizes = geometry(rank, kernel, 0, 1, 1).stride
     geo = geometry(rank, kernel if stride is None else stride, pad, dilation, 1)
     index = _argmax(raw(x), sizes, geo)
-    return _pick(x, index=index, kernel=sizes, geo=geo)
+    found = _pick(x, index=index, kernel=sizes, geo=geo)
+    columns = zip(sizes, geo.pads, geo.dilation, strict=True)
+    if all(max(p) < k and (d == 1 or p == (0, 0)) for k, p, d in columns):
+        return found
+    within = geometry(rank, 1, 0, 1, 1).pads  # of padding alone the maximum is -infinity
+    return where(_counts(shape_of(x)[1:-1], sizes, geo, within) > 0, found, -np.inf)
 
 
 def _fill(x: Array, geo: Geometry, value: Any) -> Array:
@@ -195,7 +200,7 @@ def avg_pool(
     within = geometry(rank, 1, (pad if counted is None else counted) if count_include_pad else 0,
                       1, 1).pads  # fmt: skip
     total = _window_sum(x, kernel=sizes, geo=geo)
-    counts = _counts(shape_of(x)[1:-1], sizes, geo, within)
+    counts = np.maximum(_counts(shape_of(x)[1:-1], sizes, geo, within), 1)
     if np.all(counts == np.prod(sizes)):
         return divide(total, int(np.prod(sizes)))
     if is_symbolic(raw(x)):
