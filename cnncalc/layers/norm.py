@@ -49,12 +49,12 @@ class BatchNorm(Layer, op="batchnorm"):
         shape = (x.shape[-1],)
         mean, var = run.buffer("mean", shape, 0.0), run.buffer("var", shape, 1.0)
         trained = {name: run.param(name, shape) for name in self.weights([shape], run.dialect)}
+        eps = _ag.number(self.eps, x)
         if run.training:
-            old = mean, var
-            mean, x, var = _ag.moments(x, tuple(range(x.ndim - 1)))
-            _ag.keep_statistics(run, old, (mean, var), prod(x.shape[:-1]))
-            mean, var = 0, ag.reshape(var, shape)  # x has lost its mean
-        factor = trained.get("gamma", 1) / ag.sqrt(var + _ag.number(self.eps, x))
+            y, *batch = ag.batch_norm(x, trained.get("gamma"), trained.get("beta"), eps)
+            _ag.keep_statistics(run, (mean, var), batch, prod(x.shape[:-1]))
+            return y
+        factor = trained.get("gamma", 1) / ag.sqrt(var + eps)
         return x * factor + (trained.get("beta", 0) - mean * factor)
 
     def reference(self, run: Run, x: Any) -> Any:
