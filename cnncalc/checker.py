@@ -26,10 +26,12 @@ def check(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     progress: Progress | None = None,
+    grad: bool = False,
 ) -> Report:
     """Derives a spec, compares its answers and budget, and runs it on JAX.
 
-    `spec` is a path, a bundled name, a text, or a `Network`. Problems are in
+    `grad` compares the gradients of all parameters too. `spec` is a path, a bundled name, a
+    text, or a `Network`. Problems are in
     `report.diagnostics`; nothing is raised for what is wrong with the spec.
 
     >>> report = check("alexnet", run=False)
@@ -46,7 +48,17 @@ def check(
 
         options = RunOptions(device, batch, seed, only_shapes)
         report = run_on_jax(report, options, progress)
+    if grad and report.totals is not None:
+        report = _with_gradients(report, batch, seed, progress)
     return _selected(report, select, ignore)
+
+
+def _with_gradients(report: Report, batch: int, seed: int, progress: Progress | None) -> Report:
+    """The report with the gradients compared; a batch of 1 says too little, so that 4 are run."""
+    from .gradients import BATCH, Options, gradients
+
+    found = gradients(report, Options(batch=batch if batch > 1 else BATCH, seed=seed), progress)
+    return report._replace(grad=found, diagnostics=(*report.diagnostics, *found.diagnostics))
 
 
 def _derived(

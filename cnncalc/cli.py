@@ -60,11 +60,14 @@ def check(
     select: Annotated[list[str], typer.Option(help="only these codes", metavar="CODES")] = [],  # noqa: B006
     ignore: Annotated[list[str], typer.Option(help="not these codes", metavar="CODES")] = [],  # noqa: B006
     strict: Annotated[bool, typer.Option("--strict", help="warnings fail too")] = False,
+    grad: Annotated[
+        bool, typer.Option("--grad", help="compare the gradients too, as `cnncalc grad` does")
+    ] = False,
 ) -> None:
     """Derive, lint, compare with `expect` and `budget`, run on JAX, report."""
     options = CheckOptions(
         tuple(specs), run, run_only_shapes, tuple(set), tuple(dialect), device, batch, seed,
-        format, output, tuple(select), tuple(ignore), strict,
+        format, output, tuple(select), tuple(ignore), strict, grad,
     )  # fmt: skip
     raise typer.Exit(commands.check(options))
 
@@ -160,6 +163,37 @@ def train(
         resume, tuple(set), dialect, format,
     )  # fmt: skip
     raise typer.Exit(commands.train(options))
+
+
+@app.command()
+def grad(
+    spec: Annotated[str, typer.Argument(help="a spec file, a bundled name, or -", metavar="SPEC")],
+    engine: Annotated[
+        str,
+        typer.Option(help="numpy | jax | symbolic", callback=one_of("numpy", "jax", "symbolic")),
+    ] = "numpy",
+    at: Annotated[
+        str | None, typer.Option(help="only this layer or block", metavar="LAYER")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="items, 4 as a rule", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="seed of weights, inputs and targets", min=0)] = 0,
+    full: Annotated[
+        bool, typer.Option("--full", help="finite differences of large networks too")
+    ] = False,
+    set: Sets = [],  # noqa: B006
+    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
+    format: Annotated[
+        str,
+        typer.Option(
+            help="table | json | latex (of formulas)", callback=one_of("table", "json", "latex")
+        ),
+    ] = "table",
+) -> None:
+    """Gradients of every parameter: checked against JAX and differences, or as formulas."""
+    from .gradients.results import BATCH, Options
+
+    options = Options(engine, at, batch or BATCH, seed, full)
+    raise typer.Exit(commands.grad(spec, options, set, dialect, format))
 
 
 @app.command("filter")

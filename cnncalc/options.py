@@ -27,6 +27,7 @@ class CheckOptions(NamedTuple):
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     strict: bool = False
+    grad: bool = False
 
 
 FLAGS: dict[str, tuple[str, bool]] = {
@@ -34,6 +35,7 @@ FLAGS: dict[str, tuple[str, bool]] = {
     "--no-run": ("run", False),
     "--run-only-shapes": ("run_only_shapes", True),
     "--strict": ("strict", True),
+    "--grad": ("grad", True),
 }
 VALUES = ("device", "batch", "seed", "format", "output")
 LISTS = ("set", "dialect", "select", "ignore")

@@ -1,13 +1,16 @@
 """The results of a check as plain data (frozen tuples); `report` renders them."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .diagnostics import Diagnostic, Span, exit_status
 from .dialects import Dialect, Window
 from .formula import Number, Symbol
 from .layers.base import Layer, Shape
 from .source import Source
+
+if TYPE_CHECKING:
+    from .gradients.results import Gradients
 
 BYTES = 4  # float32
 
@@ -99,6 +102,7 @@ class Report(NamedTuple):
     expectations: tuple[Expectation, ...]
     diagnostics: tuple[Diagnostic, ...]
     run: RunReport = SKIPPED
+    grad: "Gradients | None" = None  # only where it was asked for
 
     def status(self, strict: bool = False) -> int:
         """The exit status: 0, 1 or 2 (see `diagnostics.exit_status`)."""

@@ -13,7 +13,7 @@ SCHEMA = "cnncalc.check/1"
 
 def to_json(report: Report, strict: bool = False) -> dict[str, Any]:
     """The object for one spec; `ok` follows `--strict` where that is given."""
-    return {
+    found = {
         "schema": SCHEMA,
         "ok": report.status(strict) == 0,
         "spec": {
@@ -31,6 +31,11 @@ def to_json(report: Report, strict: bool = False) -> dict[str, Any]:
         "diagnostics": [_diagnostic(d) for d in report.diagnostics],
         "run": _run(report.run),
     }
+    if report.grad is not None:
+        from .gradients import body
+
+        found["grad"] = body(report.grad)
+    return found
 
 
 def render(reports: Sequence[Report], strict: bool = False) -> str:

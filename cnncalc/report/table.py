@@ -126,4 +126,9 @@ def _answers(report: Report, width: int, paint: Paint) -> list[str]:
 
 
 def _run(report: Report, width: int) -> list[str]:
-    return hang(run_line(report.run), width, "", "     ") if report.layers else []
+    lines = hang(run_line(report.run), width, "", "     ") if report.layers else []
+    if report.grad is not None:
+        from .gradients import line
+
+        lines += hang(line(report.grad), width, "", "      ")
+    return lines

@@ -109,4 +109,56 @@ ENTRIES = (
 
         Widen the domains under `assume`, or add `multiple_of` so that the strides fit.
         """),
+    entry("R011", "the gradients disagree", """
+        `cnncalc grad` computed the gradient of a parameter three times: by cnncalc's own
+        engine, by `jax.grad` of the layers' references, and by central differences of the
+        loss. Two of them differ by more than rounding: by over 1e-8 of the largest entry from
+        JAX, by over 1e-4 from the differences (1e-3 where all parameters move at once).
+
+        One of them is wrong: please report it, with the spec. Until then, trust none.
+        """),
+    entry("R012", "a parameter that gets no gradient", """
+        The loss does not change with this parameter, so that training leaves it as it is:
+        no output depends on its layer (a branch that is not joined, and not among `outputs`),
+        or on this batch everything after it is constant in it.
+
+            input: 8x8x3
+            layers:
+              - conv: {filters: 4, kernel: 3}
+                name: A
+              - conv: {filters: 4, kernel: 3}
+                name: B
+                from: input
+              - dense: {units: 10}
+                from: A
+
+        Join the branch, name it under `outputs`, or leave it out. A bias before batch
+        normalisation, which subtracts it again, is such a parameter too.
+        """, "warning", "a note where a normalisation cancels it"),
+    entry("R013", "gradients vanish or explode across depth", """
+        At the first layer with a kernel, the norm of the gradient over the norm of the weights
+        is more than 10,000 times smaller or larger than at the last one: one step of any
+        size moves one end of the network far more than the other. Measured at cnncalc's own
+        starting values (He's uniform law), on random inputs and targets.
+
+        Shorten the chain, choose other activations (sigmoids shrink the gradient four times
+        a layer), or add normalisation or shortcuts.
+        """, "warning"),
+    entry("R014", "dead units", """
+        More than three quarters of the channels of a rectifier (of 8 channels or more; or all
+        of fewer) are zero for every item and position of the random batch: no gradient passes
+        through them, and nothing before them learns from them.
+
+        At starting values about half of all units are zero for any one item; a larger `--batch`
+        tells chance from design. Look for a bias or a normalisation that shifts the values
+        below zero, or for two rectifiers after each other.
+        """, "warning"),
+    entry("R015", "the initial loss is far from ln(classes)", """
+        A network that knows nothing yet gives every class the same probability, and its cross
+        entropy is ln(classes): 2.3 for 10 classes, 6.9 for 1000. This one starts above three
+        times that plus 4: the logits are spread so far that training begins by shrinking them.
+
+        Look for a sum of many branches, a missing normalisation or pooling before the last
+        layer, or a rectifier after it.
+        """, "warning"),
 )  # fmt: skip
