@@ -89,17 +89,17 @@ def lax_conv_transpose(x, w, stride=1, pad=0, output_pad=0, dilation=1, groups=1
     kernel, a, b = w.shape[:-2], w.shape[-2], w.shape[-1] // groups
     turned = w.reshape(*kernel, a, groups, b)
     turned = jnp().moveaxis(turned, (-3, -1), (-1, -3)).reshape(*kernel, b, groups * a)
+    pads = [(p, q - e) for (p, q), e in zip(pairs(pad, rank), each(output_pad, rank), strict=True)]
     sizes = [
-        (n - 1) * s - p - q + d * (k - 1) + 1 + e
-        for n, k, s, (p, q), d, e in zip(
-            x.shape[1:-1], kernel, each(stride, rank), pairs(pad, rank), each(dilation, rank),
-            each(output_pad, rank), strict=True,
+        (n - 1) * s - p - q + d * (k - 1) + 1
+        for n, k, s, (p, q), d in zip(
+            x.shape[1:-1], kernel, each(stride, rank), pads, each(dilation, rank), strict=True
         )
-    ]  # fmt: skip
+    ]
     like = jax.ShapeDtypeStruct((x.shape[0], *sizes, w.shape[-1]), x.dtype)
 
     def down(y: Any) -> Any:
-        return lax_conv(y, turned, stride, pad, dilation, groups)
+        return lax_conv(y, turned, stride, pads, dilation, groups)
 
     return jax.linear_transpose(down, like)(x)[0]
 
@@ -406,6 +406,12 @@ def convolutions() -> list[Case]:
         ("grouped", (1, 3, 3, 4), (2, 2, 2, 2), {"groups": 2, "stride": 2}),
         ("1d", (2, 4, 2), (3, 2, 3), {"stride": 3}),
         ("3d", (1, 2, 2, 2, 1), (2, 2, 2, 1, 1), {"stride": 2}),
+        (
+            "more at the end than a stride",
+            (1, 3, 2, 1),
+            (2, 2, 1, 1),
+            {"dilation": 3, "output_pad": 2, "pad": 1},
+        ),
     ]
     rows += [
         Case(f"conv_transpose {name}", lambda x, w, kw=kw: ag.conv_transpose(x, w, **kw),
@@ -490,5 +496,27 @@ def pools() -> list[Case]:
     return rows
 
 
-CASES = list(itertools.chain(elementary(), arranged(), products(), convolutions(), pools()))
+def normalised() -> list[Case]:
+    def of_jax(x: Any, gamma: Any = 1.0, beta: Any = 0.0) -> Any:
+        over = tuple(range(x.ndim - 1))
+        mean, var = jnp().mean(x, axis=over), jnp().var(x, axis=over)
+        return gamma * (x - mean) / jnp().sqrt(var + 1e-3) + beta
+
+    def of_torch(x: Any, gamma: Any = None, beta: Any = None) -> Any:
+        norm = torch_().nn.functional.batch_norm
+        found = norm(x.movedim(-1, 1), None, None, gamma, beta, training=True, eps=1e-3)
+        return found.movedim(1, -1)
+
+    def ours(*args: Any) -> Any:
+        return ag.batch_norm(*args, eps=1e-3)[0]
+
+    return [
+        Case("batch_norm", ours, of_jax, of_torch, ((2, 3, 2, 2), (2,), (2,)), ("batch_norm",)),
+        Case("batch_norm alone", ours, of_jax, of_torch, ((4, 2),), ("batch_norm",)),
+    ]
+
+
+CASES = list(
+    itertools.chain(elementary(), arranged(), products(), convolutions(), pools(), normalised())
+)
 assert len({case.name for case in CASES}) == len(CASES)

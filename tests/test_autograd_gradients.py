@@ -32,7 +32,7 @@ SECOND = [
     "matmul (3,) (3,)", "einsum ij,jk->ik", "einsum ij,k->i", "conv asymmetric pad",
     "conv grouped dilated strided padded", "conv 1d", "conv_transpose grouped",
     "conv_transpose dilated", "conv_kernel", "max_pool overlapping", "max_pool ceil",
-    "avg_pool asymmetric", "avg_pool ceil pad not counted",
+    "avg_pool asymmetric", "avg_pool ceil pad not counted", "batch_norm",
 ]  # fmt: skip
 
 

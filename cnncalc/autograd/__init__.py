@@ -69,14 +69,14 @@ from .transforms import (
 )
 
 __all__ = [
-    "AutogradError", "Traced", "abs", "add", "astype", "avg_pool", "batch_norm", "broadcast_to", "checkpoint",
-    "concatenate", "conv", "conv_transpose", "custom_vjp", "debug_nans", "divide", "einsum",
-    "equal", "erf", "exp", "floor", "formula", "getitem", "grad", "greater", "greater_equal",
-    "hessian", "jvp", "latex", "log", "log_softmax", "logsumexp", "matmul", "max", "max_pool",
-    "maximum", "mean", "minimum", "multiply", "negative", "no_grad", "not_equal", "pad",
-    "power", "primitive", "relu", "reshape", "sigmoid", "sign", "softmax", "sqrt", "squeeze",
-    "stack", "stop_gradient", "stored_bytes", "subtract", "sum", "symbols", "take", "tanh",
-    "transpose", "value_and_grad", "vjp", "where",
+    "AutogradError", "Traced", "abs", "add", "astype", "avg_pool", "batch_norm", "broadcast_to",
+    "checkpoint", "concatenate", "conv", "conv_transpose", "custom_vjp", "debug_nans", "divide",
+    "einsum", "equal", "erf", "exp", "floor", "formula", "getitem", "grad", "greater",
+    "greater_equal", "hessian", "jvp", "latex", "log", "log_softmax", "logsumexp", "matmul",
+    "max", "max_pool", "maximum", "mean", "minimum", "multiply", "negative", "no_grad",
+    "not_equal", "pad", "power", "primitive", "relu", "reshape", "sigmoid", "sign", "softmax",
+    "sqrt", "squeeze", "stack", "stop_gradient", "stored_bytes", "subtract", "sum", "symbols",
+    "take", "tanh", "transpose", "value_and_grad", "vjp", "where",
 ]  # fmt: skip
 
 del _operators
