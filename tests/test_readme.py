@@ -24,13 +24,21 @@ def test_the_spec_is_right():
 
 
 def test_the_python_runs():
-    (code,) = blocks("python")
+    code, _ = blocks("python")
     names: dict[str, object] = {}
     exec(code, names)
     report = names["report"]
     assert isinstance(report, cnncalc.Report)
     assert [str(n) for n in report.layers[-1].output] == ["floor(H/2)", "floor(W/2)", "64"]
     assert report.run.all_sizes == "proved"
+
+
+def test_the_gradient_is_as_promised():
+    _, code = blocks("python")
+    names: dict[str, object] = {}
+    exec(code, names)
+    gradient = names["gradient"]
+    assert str(gradient[0, 0, 0, 0]) == "x0 + x1 + x3 + x4"
 
 
 COMMANDS = [
