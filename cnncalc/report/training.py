@@ -33,6 +33,8 @@ def line(result: "Result") -> str:
     else:
         parts.append(f"{result.items:,} items in batches of {s.batch}")
     parts.append(f"{s.optimizer} at {s.lr:g}")
+    if result.note:
+        parts.append(clean(result.note))
     text = ", ".join(parts) + ": "
     if result.losses:
         text += f"loss from {result.losses[0]:.4g} (guessing: {result.guess:.4g}) to "
@@ -57,6 +59,8 @@ def verdict(result: "Result") -> str:
 
 
 def _reason(result: "Result") -> str:
+    from ..training.loop import falling
+
     if not result.losses:
         return "no step was made"
     first, last = result.losses[0], result.losses[-1]
@@ -64,17 +68,10 @@ def _reason(result: "Result") -> str:
         return "the loss does not move at all, as where no gradient reaches the parameters"
     if last > 1.5 * max(first, result.guess):
         return f"the loss grows; a smaller --lr than {result.settings.lr:g} may help"
-    if _falling(result.losses):
+    if falling(result.losses):
         more = "--steps" if result.settings.epochs is None else "--epochs"
         return f"not yet; the loss still falls, more {more} may do"
     return "it is no better than guessing"
-
-
-def _falling(losses: list[float]) -> bool:
-    """Whether the last quarter of the steps lies below the quarter before it."""
-    n = max(1, len(losses) // 4)
-    before, recent = losses[-2 * n : -n], losses[-n:]
-    return bool(before) and sum(recent) / len(recent) < 0.98 * sum(before) / len(before)
 
 
 def _count(n: int, what: str) -> str:

@@ -15,6 +15,7 @@ from ..source import shorten
 from .settings import TrainingError
 
 MOST = 64 << 30  # bytes of one array, where free memory cannot be known
+COLOUR, PATCHES = 1, 5  # patches along an axis of a random picture
 ALIASES = {"x": "x_train", "y": "y_train"}
 
 
@@ -71,7 +72,11 @@ def task_of(report: Report) -> Task:
 
 
 def random_batch(task: Task, size: int, seed: int) -> Data:
-    """Normal inputs with random classes: a network that learns can learn these by heart."""
+    """Random pictures with random classes: a network that learns can learn these by heart.
+
+    A picture is the sum of a colour, of coarse patches and of noise, all normal, of variance
+    1 together: white noise alone would average to the same in every item.
+    """
     import numpy as np
 
     inputs: dict[str, Any] = {}
@@ -80,10 +85,25 @@ def random_batch(task: Task, size: int, seed: int) -> Data:
         if name in task.words:
             inputs[name] = random.integers(0, task.words[name], (size, *shape), "int32")
         else:
-            inputs[name] = random.standard_normal((size, *shape), "float32")
+            grains = [random.standard_normal((size, *shape), "float32")]
+            for most in (COLOUR, PATCHES) if len(shape) > 1 else ():
+                grains.append(_patches(random, (size, *shape), most))
+            inputs[name] = np.sum(grains, axis=0) / np.float32(np.sqrt(len(grains)))
     random = np.random.default_rng([seed, 2])
     labels = random.integers(0, task.classes, (size, *task.positions), "int32")
     return Data(Batch(inputs, labels), None, None)
+
+
+def _patches(random: Any, shape: tuple[int, ...], most: int) -> Any:
+    """Normal values that are constant in at most so many patches along every axis."""
+    import numpy as np
+
+    items, *sizes, channels = shape
+    coarse = [min(most, n) for n in sizes]
+    found = random.standard_normal((items, *coarse, channels), "float32")
+    for axis, (n, few) in enumerate(zip(sizes, coarse, strict=True), 1):
+        found = np.take(found, np.arange(n) * few // n, axis=axis)
+    return found
 
 
 def order(items: int, seed: int, epoch: int) -> Any:

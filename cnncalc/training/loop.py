@@ -19,6 +19,7 @@ from .engines import Engine, JaxEngine, Model, NumpyEngine, Outcome
 from .optimisers import SLOTS, fresh
 from .saving import State
 from .settings import (
+    SANITY_LEAST,
     SAVE_EVERY,
     Settings,
     TrainingError,
@@ -31,10 +32,6 @@ GOAL = 0.1  # a batch is known by heart below this share of ln(classes)
 BETTER = 0.9  # data are learned from below this share of the loss of guessing
 Verdict = Literal["learns", "does not learn", "interrupted", "not finite"]
 Progress = Callable[[int, int, Outcome | None], None]
-
-
-class NotEnoughMemory(TrainingError):
-    """Training would not fit; nothing was allocated."""
 
 
 class Result(NamedTuple):
@@ -53,6 +50,7 @@ class Result(NamedTuple):
     guess: float  # the loss of guessing
     verdict: Verdict
     saved: str | None
+    note: str  # what of the network was trained, where that is not all of it
 
     @property
     def steps(self) -> int:
@@ -148,7 +146,7 @@ class _Run:
         device = self._device()
         free = memory.free_bytes(device)
         if free is not None and needed > free:
-            raise NotEnoughMemory(
+            raise TrainingError(
                 f"training with batch {batch} needs {memory.in_words(needed)} ({needed:,} bytes), "
                 f"but {memory.in_words(free)} are free on {device.platform}"
             )
@@ -179,8 +177,12 @@ class _Run:
             self.settings._replace(batch=self.size), self.data.items, self.task.classes,
             sum(whole([row.params for row in self.report.layers])),
             self.losses, self.hits, self._accuracy(), test, time.perf_counter() - began, first,
-            self.guess, verdict, saved,
+            self.guess, verdict, saved, self._note(),
         )  # fmt: skip
+
+    def _note(self) -> str:
+        outputs = self.report.outputs
+        return f"output '{outputs[0]}' of {len(outputs)}" if len(outputs) > 1 else ""
 
     def _start(self) -> State:
         params, buffers = initialise(self.report, self.settings.seed)
@@ -201,7 +203,7 @@ class _Run:
     def _steps(self, engine: Engine) -> Verdict:
         every = self.settings.save_every or (SAVE_EVERY if self.sanity else self.each)
         self._tell(None)
-        while len(self.losses) < self.total and not self._known():
+        while not self._done():
             if self.interrupts.seen:
                 return "interrupted"
             number = len(self.losses) + 1
@@ -213,8 +215,6 @@ class _Run:
             self._tell(outcome)
             if self.settings.save and number % every == 0:
                 self._save(engine)
-        if self.interrupts.seen and len(self.losses) < self.total and not self._known():
-            return "interrupted"
         return "learns" if self._learned() else "does not learn"
 
     def _tell(self, outcome: Outcome | None) -> None:
@@ -230,9 +230,13 @@ class _Run:
             self.epoch, self.order = epoch, order(self.data.items, self.settings.seed, epoch)
         return _some(self.data.train, self.order[place * self.size : (place + 1) * self.size])
 
-    def _known(self) -> bool:
-        """A random batch is known by heart, and nobody asked for more steps."""
-        return self.sanity and self.settings.steps is None and self._learned()
+    def _done(self) -> bool:
+        """All steps are made; or nobody asked for a number, and the batch is known by heart,
+        or its loss has ceased to fall."""
+        if len(self.losses) >= self.total or not self.sanity or self.settings.steps is not None:
+            return len(self.losses) >= self.total
+        stuck = len(self.losses) >= SANITY_LEAST and not falling(self.losses)
+        return self._learned() or stuck
 
     def _learned(self) -> bool:
         if self.sanity:
@@ -267,6 +271,13 @@ class _Run:
             "engine": s.engine, "optimizer": s.optimizer, "lr": s.lr, "batch": s.batch,
             "seed": s.seed, "epochs": s.epochs, "steps": s.steps, "data": self.data.fingerprint,
         })  # fmt: skip
+
+
+def falling(losses: list[float]) -> bool:
+    """Whether the last quarter of the steps lies below the quarter before it."""
+    n = max(1, len(losses) // 4)
+    before, recent = losses[-2 * n : -n], losses[-n:]
+    return bool(before) and sum(recent) / len(recent) < 0.98 * sum(before) / len(before)
 
 
 def _some(batch: Batch, chosen: Any) -> Batch:

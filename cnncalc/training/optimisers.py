@@ -72,9 +72,7 @@ def _adam(g: Any, held: list[Any], lr: float, step: int) -> Any:
     nu += (1 - BETA2) * np.square(g)
     root = np.sqrt(nu / (1 - BETA2**step))
     root += EPSILON
-    np.divide(mu, root, out=root)
-    root *= lr / (1 - BETA1**step)
-    return root
+    return mu / root * (lr / (1 - BETA1**step))
 
 
 def optax_transform(optimizer: str) -> Any:

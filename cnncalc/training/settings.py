@@ -7,7 +7,7 @@ ENGINES = ("numpy", "jax")
 OPTIMIZERS = ("sgd", "momentum", "adam")
 RATES = {"sgd": 0.05, "momentum": 0.01, "adam": 0.001}
 BATCH, EPOCHS = 32, 10  # on data
-SANITY_BATCH, SANITY_STEPS = 8, 200  # on one random batch
+SANITY_BATCH, SANITY_STEPS, SANITY_LEAST = 8, 1000, 200  # on one random batch
 SAVE_EVERY = 50  # steps, on one random batch
 FORMATS = ("text", "json")
 
