@@ -79,14 +79,14 @@ def _owned(rows: Iterable[Row]) -> tuple[Row, ...]:
 def _term(report: Report, output: str) -> Term:
     """Cross entropy for a class vector or what a softmax reads, else the mean of squares."""
     layer = logits_row(report, output)
-    shape = _shapes(report)[layer]
+    shape = shapes(report)[layer]
     classes = shape[-1]
     if classes > 1 and (len(shape) == 1 or layer != output):
         return Term(output, layer, "cross entropy", classes)
     return Term(output, layer, "mean of squares")
 
 
-def _shapes(report: Report) -> dict[str, tuple[int, ...]]:
+def shapes(report: Report) -> dict[str, tuple[int, ...]]:
     """The concrete shapes of all values by name."""
     found = {"input": whole(next(iter(report.input_shapes.values())))}
     found |= {name: whole(shape) for name, shape in report.input_shapes.items()}
@@ -149,10 +149,10 @@ def draw(net: Network, options: Options) -> Data:
             inputs[name] = random.standard_normal(full)
     inputs.setdefault("input", next(iter(inputs.values())))
     targets: list[Any] = []
-    shapes = _shapes(net.report)
+    known = shapes(net.report)
     for i, term in enumerate(net.terms):
         random = np.random.default_rng([seed, 3, i])
-        full = (options.batch, *shapes[term.layer])
+        full = (options.batch, *known[term.layer])
         if term.classes:
             targets.append(random.integers(0, term.classes, full[:-1]))
         else:

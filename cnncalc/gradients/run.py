@@ -5,9 +5,9 @@ from math import prod
 from typing import Any
 
 from ..diagnostics import Diagnostic, Problem
+from ..execute import whole
 from ..jaxrun import memory
 from ..jaxrun.devices import Device, open_device, out_of_memory, quiet, reason
-from ..execute import whole
 from ..memory import training, volumes
 from ..rows import Report
 from . import differences, engine, findings
