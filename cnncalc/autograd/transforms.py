@@ -114,7 +114,8 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
             raise AutogradError(message + where_from())
         picked = tuple(args[i] for i in chosen)
         for i, x in zip(chosen, picked, strict=True):
-            if not any(isinstance(v, Traced) or differentiable(v) for v in flatten(x)[0]):
+            leaves = flatten(x)[0]
+            if leaves and not any(isinstance(v, Traced) or differentiable(v) for v in leaves):
                 raise AutogradError(
                     f"argument {i} holds no real numbers, so there is no gradient by it: give "
                     "floats such as 3.0, not 3" + where_from()
