@@ -58,7 +58,7 @@ class LeakyReLU(_Activation, op="leaky_relu"):
         from .. import autograd as ag
         from . import _ag
 
-        return ag.where(ag.greater_equal(x, 0), x, _ag.number(self.slope, x) * x)
+        return ag.where(ag.greater_equal(x, 0), x, x * _ag.number(self.slope, x))
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax.numpy as jnp
@@ -79,7 +79,7 @@ class ELU(_Activation, op="elu"):
 
         above = ag.greater(x, 0)
         below = _ag.expm1(ag.where(above, 0, x))
-        return ag.where(above, x, _ag.number(self.alpha, x) * below)
+        return ag.where(above, x, below * _ag.number(self.alpha, x))
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax
