@@ -298,7 +298,7 @@ def arranged() -> list[Case]:
             Case(f"{name} {axis}", lambda x, axis=axis: getattr(ag, name)(x, axis=axis),
                  lambda x, axis=axis: of_jax(x, axis),
                  lambda x, axis=axis: getattr(torch_(), name)(x, axis), ((2, 3),),
-                 ("exp", "log", "subtract"))
+                 ("exp", "log") if name == "logsumexp" else ("exp", "log", "subtract"))
             for axis in (0, -1)
         ]  # fmt: skip
 
@@ -376,7 +376,7 @@ def convolutions() -> list[Case]:
         ("1x1", (2, 3, 3, 2), (1, 1, 2, 3), {}),
         ("1d", (2, 7, 2), (3, 2, 2), {"stride": 2, "pad": 1}),
         ("3d", (1, 3, 3, 4, 1), (2, 2, 2, 1, 2), {"stride": (1, 2, 1), "pad": ((0, 1), 0, 1)}),
-        ("same", (1, 4, 4, 2), (3, 3, 2, 2), {"pad": 1}),
+        ("same", (1, 4, 3, 2), (3, 3, 2, 2), {"pad": 1}),
         ("stride", (1, 6, 5, 1), (3, 3, 1, 2), {"stride": 2}),
         ("stride leaves a rest", (1, 6, 6, 1), (2, 2, 1, 1), {"stride": 3}),
         ("stride over kernel", (1, 7, 7, 1), (2, 1, 1, 2), {"stride": (3, 2), "pad": 1}),
@@ -385,7 +385,7 @@ def convolutions() -> list[Case]:
         ("negative pad", (1, 5, 5, 1), (2, 2, 1, 2), {"pad": ((-1, 0), (0, -1))}),
         ("dilated", (1, 6, 6, 1), (3, 2, 1, 2), {"dilation": 2, "pad": 1}),
         ("dilated strided", (1, 8, 7, 1), (3, 2, 1, 1), {"dilation": (2, 3), "stride": (2, 1)}),
-        ("grouped", (1, 4, 4, 4), (3, 3, 2, 4), {"groups": 2, "pad": 1}),
+        ("grouped", (1, 3, 3, 4), (2, 2, 2, 4), {"groups": 2, "pad": 1}),
         ("depthwise", (2, 4, 4, 3), (3, 3, 1, 6), {"groups": 3, "stride": 2, "pad": 1}),
         ("grouped dilated strided padded", (1, 7, 6, 4), (3, 2, 2, 2),
          {"groups": 2, "stride": 2, "dilation": 2, "pad": ((1, 2), (0, 1))}),
@@ -511,9 +511,10 @@ def normalised() -> list[Case]:
         return ag.batch_norm(*args, eps=1e-3)[0]
 
     return [
-        Case("batch_norm", ours, of_jax, of_torch, ((2, 3, 2, 2), (2,), (2,)), ("batch_norm",)),
-        Case("batch_norm alone", ours, of_jax, of_torch, ((4, 2),), ("batch_norm",)),
-    ]
+        Case("batch_norm", ours, of_jax, of_torch, ((2, 3, 2, 2), (2,), (2,)), ("batch_norm",),
+             symbolic=False),
+        Case("batch_norm alone", ours, of_jax, of_torch, ((3, 1),), ("batch_norm",)),
+    ]  # fmt: skip
 
 
 CASES = list(

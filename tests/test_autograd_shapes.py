@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from cnncalc import autograd as ag
 
 torch = pytest.importorskip("torch")
-MANY = settings(max_examples=60, deadline=None, derandomize=True,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])  # fmt: skip
+SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+MANY = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=SLOW)
 FEW = settings(MANY, max_examples=6)
 small = st.integers(1, 3)
 

@@ -151,6 +151,9 @@ class Symbolic:
         found = self._wrap(np.frompyfunc(lambda *row: self.sympy.Max(*row), len(flat), 1))(*flat)
         return np.expand_dims(found, axes) if keepdims else found
 
+    def pad(self, x: Array, widths: Any, constant_values: Any = 0) -> Array:
+        return np.pad(x, widths, constant_values=self.exact(constant_values))
+
     def zeros(self, shape: Any, dtype: Any = None) -> Array:
         return np.full(shape, self.sympy.Integer(0), dtype=object)
 

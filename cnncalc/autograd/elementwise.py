@@ -96,7 +96,10 @@ def _power_by_base(ans: Any, x: Any, p: Any) -> Any:
 
 
 def _power_by_exponent(ans: Any, x: Any, p: Any) -> Any:
-    base = x if is_symbolic(raw(x)) else where(equal(x, 0), 1, x)  # 0**p has slope 0, not nan
+    if is_symbolic(raw(ans)):
+        base = x if is_symbolic(raw(x)) else exact(x, raw(ans))[0]
+    else:
+        base = where(equal(x, 0), 1, x)  # 0**p has slope 0, not nan
     return lambda g, s=shape_of(p): unbroadcast(multiply(g, multiply(ans, log(base))), s)
 
 

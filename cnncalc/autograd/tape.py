@@ -214,6 +214,8 @@ class Primitive:
             raise in_user_terms(self.name, args, kw, error) from error
         if watching:
             check_finite(ans, self.name, where_from())
+        if is_symbolic(ans):
+            return namespace(ans).exactly(ans)
         return ans if hasattr(ans, "dtype") or isinstance(ans, Traced) else as_array(ans)
 
     def _pull(self, mine: tuple[int, ...], ans: Any, args: tuple[Any, ...], kw: Any) -> Pull:

@@ -77,8 +77,10 @@ def _finished(x: Any, g: Any) -> Any:
     """The cotangent g (None: zero) in x's dtype."""
     if g is None:
         return constant_like(x, 0)
+    if is_symbolic(raw(g)):
+        return g if isinstance(g, Traced) else namespace(g).exactly(g)
     dtype = getattr(raw(x), "dtype", None)
-    return g if dtype is None or is_symbolic(raw(g)) or dtype == g.dtype else astype(g, dtype)
+    return g if dtype is None or dtype == g.dtype else astype(g, dtype)
 
 
 def _own(grads: list[Any], given: list[Any]) -> list[Any]:
