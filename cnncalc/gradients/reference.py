@@ -7,6 +7,7 @@ from typing import Any
 
 from ..dialects import Dialect
 from ..execute import Arrays
+from ..jaxrun.layer import _fast_compile as fast_compile
 from .network import Data, Network, chosen, merged
 
 
@@ -27,14 +28,15 @@ class Chained:
         return jnp.mean(self.x, axis=over) if name == "mean" else jnp.var(self.x, axis=over)
 
 
-def gradients(net: Network, data: Data, device: Any) -> tuple[float, Arrays]:
-    """The loss and its gradients by `jax.value_and_grad`."""
+def gradients(net: Network, data: Data, device: Any, quickly: bool = False) -> tuple[float, Arrays]:
+    """The loss and its gradients by `jax.value_and_grad`; `quickly`: hardly optimised."""
     import jax
 
     def loss(some: Arrays, params: Arrays) -> Any:
         return _loss(net, data, merged(params, some))
 
-    step: Any = jax.jit(jax.value_and_grad(loss))
+    options = fast_compile(device.platform) if quickly else None
+    step: Any = jax.jit(jax.value_and_grad(loss), compiler_options=options)
     params = jax.device_put(data.params, device)
     value, grads = jax.device_get(step(chosen(params, net.wanted), params))
     return float(value), grads

@@ -19,6 +19,7 @@ TOLERANCE = 1e-8  # the largest difference from jax.grad, over the largest entry
 CANCELLED = 1e-10  # beside the layer's largest gradient: nothing but rounding
 MOST_WORK, MOST_PARAMS = 4_000_000_000, 20_000_000  # above, differences are left out
 EACH_WORK = 30_000_000_000  # multiply-adds that differences array by array may cost
+QUICK_WORK = 300_000_000  # below, compiling takes longer than running
 OVERHEAD = 5_000_000  # multiply-adds that a layer's calls cost at least
 
 
@@ -37,6 +38,8 @@ def gradients(report: Report, options: Options, progress: Progress | None = None
             from .symbolic import formulas
 
             return formulas(net, options)
+        if not net.wanted:
+            return Gradients("agrees", options, "no layer has parameters to differentiate by")
         return _Run(net, options, progress).run()
     except Problem as problem:
         d = problem.diagnostic
@@ -108,10 +111,6 @@ class _Run:
             "agrees", options, sizes=net.sizes, loss=sum(ours.losses),
             terms=terms, remarks=self._remarks(),
         )  # fmt: skip
-        if not net.wanted:
-            return base._replace(
-                detail="no layer has parameters: there is nothing to differentiate"
-            )
         bad = self._not_finite(ours)
         if bad is not None:
             return base._replace(status="disagrees", detail=bad.message, diagnostics=(bad,))
@@ -170,7 +169,7 @@ class _Run:
         self._tick("jax.grad of the reference")
         try:
             with self._precisely(device):
-                loss, grads = by_reference(self.net, data, device.handle)
+                loss, grads = by_reference(self.net, data, device.handle, self.work < QUICK_WORK)
             detail, found = "jax.grad of the lax reference", self._same(ours, loss)
         except Exception as error:  # whatever a layer's reference raises
             if out_of_memory(error):

@@ -169,9 +169,10 @@ def last(report: Report, found: Gradients, paint: Paint) -> str:
     text = counted(report._replace(diagnostics=found.diagnostics))
     if found.status in ("skipped", "failed"):
         return paint("bad", f"not checked: {clean(found.detail)}" if found.detail else text)
-    arrays = plural(len(found.params), "array")
-    words = f"{text}: the gradients of {arrays} agree" if found.status == "agrees" else text
-    return paint("good" if found.status == "agrees" else "bad", words)
+    if found.status == "agrees":
+        arrays = plural(len(found.params), "array")
+        text += f": the gradients of {arrays} agree" if found.params else f": {found.detail}"
+    return paint("good" if found.status == "agrees" else "bad", text)
 
 
 def line(found: Gradients) -> str:
