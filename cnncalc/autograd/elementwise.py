@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import streams
 from .arrays import Array, exact, is_symbolic, kind, namespace
 from .errors import in_user_terms
 from .shapes import shape_of, unbroadcast
@@ -17,11 +18,18 @@ from .tape import primitive, raw
 # --- arithmetic ---
 
 
+def _large(x: Any, y: Any) -> bool:
+    """Whether both are NumPy's and one is worth more than one thread."""
+    if max(getattr(x, "size", 0), getattr(y, "size", 0)) < streams.LARGE:
+        return False
+    return kind(x, y) == "numpy"
+
+
 @primitive
 def add(x: Array, y: Array) -> Array:
     """x + y, with broadcasting."""
     x, y = exact(x, y)
-    return x + y
+    return streams.apply(np.add, x, y) if _large(x, y) else x + y
 
 
 add.defvjp(
@@ -34,7 +42,7 @@ add.defvjp(
 def subtract(x: Array, y: Array) -> Array:
     """x - y, with broadcasting."""
     x, y = exact(x, y)
-    return x - y
+    return streams.apply(np.subtract, x, y) if _large(x, y) else x - y
 
 
 subtract.defvjp(
@@ -47,7 +55,7 @@ subtract.defvjp(
 def multiply(x: Array, y: Array) -> Array:
     """x * y, entry by entry, with broadcasting."""
     x, y = exact(x, y)
-    return x * y
+    return streams.apply(np.multiply, x, y) if _large(x, y) else x * y
 
 
 multiply.defvjp(
@@ -90,9 +98,8 @@ def power(x: Array, p: Any) -> Array:
 def _power_by_base(ans: Any, x: Any, p: Any) -> Any:
     if isinstance(p, int | float) and p == 0:
         return lambda g, s=shape_of(x): multiply(g, np.zeros(s, dtype=int))
-    return lambda g, s=shape_of(x): unbroadcast(
-        multiply(g, multiply(p, power(x, subtract(p, 1)))), s
-    )
+    less = p - 1 if isinstance(p, int | float) else subtract(p, 1)  # a float64 0-d array widens x
+    return lambda g, s=shape_of(x): unbroadcast(multiply(g, multiply(p, power(x, less))), s)
 
 
 def _power_by_exponent(ans: Any, x: Any, p: Any) -> Any:
@@ -197,6 +204,8 @@ abs.defvjp(lambda ans, x: lambda g: multiply(g, sign(x)))
 @primitive
 def relu(x: Array) -> Array:
     """max(x, 0), with slope 0 at 0, as lax and PyTorch have it."""
+    if _large(x, 0):
+        return streams.apply(np.maximum, x, x.dtype.type(0))
     return namespace(x).maximum(*exact(x, 0))
 
 
@@ -257,6 +266,8 @@ def _compare(name: str, x: Any, y: Any) -> Any:
 
 @primitive
 def _where(x: Array, y: Array, *, mask: Any) -> Array:
+    if streams.keepable(mask, x, y):
+        return streams.kept(mask, x)
     return namespace(x, y, mask).where(mask, *exact(x, y))
 
 

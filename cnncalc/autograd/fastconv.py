@@ -10,9 +10,10 @@ chunks in turn. The three maps:
   kernel positions of one residue: each is a convolution of g, at stride 1, with that part of
   the kernel turned by 180 degrees. At stride 1 there is one residue.
 
-3x3 kernels at stride 1 go through `winograd` where channels and filters are many enough;
-1x1 kernels at stride 1 are one product, without a copy. The same maps, one kernel position at
-a time, are in `plainconv`, which this is tested against and which takes what is left over.
+3x3 kernels at stride 1 go through `winograd` where channels and filters are many enough; 1x1
+kernels at stride 1, and kernels as large as the image, are one product without a copy. The
+same maps, one kernel position at a time, are in `plainconv`, which this is tested against
+and which takes what is left over.
 
 How to choose: `CNNCALC_WINOGRAD=0|2|4` (2 by default, see `winograd` for what each is exact
 to), or `with fastconv.using(4): ...`. `CNNCALC_THREADS` sets the number of threads.
@@ -34,7 +35,8 @@ from .convolution import Geometry, exchange
 from .threads import share, workers
 
 CHUNK = 1 << 18  # numbers in a chunk's matrix of windows
-ALONE = 1 << 23  # multiplications below which one thread does all
+ALONE = 1 << 25  # multiplications below which one thread does all
+SHORT = 12  # numbers in a row of a window; below, runs along the image copy faster
 CHANNELS = 16  # Winograd's transforms pay from here on
 _tile: int | None = None  # what `using` asks for
 
@@ -69,8 +71,8 @@ def forward(x: Array, w: Array, geo: Geometry) -> Array:
     x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
     out = np.empty((x.shape[0], *geo.sizes(x.shape[1:-1], w.shape[:-2]), w.shape[-1]), dtype)
     if _is_product(x.shape, w.shape, geo):
-        flat = out.reshape(-1, w.shape[-1])
-        np.matmul(x.reshape(-1, x.shape[-1]), w.reshape(w.shape[-2:]), out=flat)
+        entries, f = prod(w.shape[:-1]), w.shape[-1]
+        np.matmul(x.reshape(-1, entries), w.reshape(entries, f), out=out.reshape(-1, f))
     elif tile := _winograd(w.shape, geo, out.shape):
         winograd.correlate(tile, x, winograd.kernel_transform(tile, w), geo.pads, out)
     else:
@@ -84,7 +86,8 @@ def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -
     g, w = g.astype(dtype, copy=False), w.astype(dtype, copy=False)
     shape = (g.shape[0], *spatial, w.shape[-2] * geo.groups)
     if _is_product(shape, w.shape, geo):
-        return np.matmul(g.reshape(-1, g.shape[-1]), w.reshape(w.shape[-2:]).T).reshape(shape)
+        f = w.shape[-1]
+        return np.matmul(g.reshape(-1, f), w.reshape(-1, f).T).reshape(shape)
     if any(s > 1 and d > 1 for s, d in zip(geo.stride, geo.dilation, strict=True)):
         return plainconv.input_adjoint(g, w, geo, spatial)
     found = np.empty(shape, dtype)
@@ -138,16 +141,19 @@ def kernel_adjoint(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...]) -
     x, g = x.astype(dtype, copy=False), g.astype(dtype, copy=False)
     shape = (*kernel, x.shape[-1] // geo.groups, g.shape[-1])
     if _is_product(x.shape, shape, geo):
-        return np.matmul(x.reshape(-1, x.shape[-1]).T, g.reshape(-1, g.shape[-1])).reshape(shape)
+        windows = x.reshape(-1, prod(shape[:-1]))
+        return np.matmul(windows.T, g.reshape(-1, g.shape[-1])).reshape(shape)
     if tile := _winograd(shape, geo, g.shape):
         return winograd.kernel_gradient(tile, x, g, geo.pads)
     return _kernel_gradient(x, g, geo, kernel)
 
 
 def _is_product(x: tuple[int, ...], w: tuple[int, ...], geo: Geometry) -> bool:
-    """A 1x1 kernel at stride 1 without padding or groups."""
-    plain = all(p == (0, 0) for p in geo.pads) and prod(geo.stride) == geo.groups == 1
-    return plain and prod(w[:-2]) == 1
+    """Windows that are x's own rows: single places at stride 1, or each image as a whole."""
+    kernel, ones = w[:-2], (1,) * len(w[:-2])
+    if geo.groups != 1 or geo.dilation != ones or any(p != (0, 0) for p in geo.pads):
+        return False
+    return kernel == x[1:-1] or (kernel == ones and geo.stride == ones)
 
 
 def _winograd(w: tuple[int, ...], geo: Geometry, out: tuple[int, ...]) -> int:
@@ -239,9 +245,16 @@ def _windows(space: Space, x: Array, geo: Geometry, kernel: Any, first: int, out
         (c * step[-1], step[0], *moves, *reads, step[-1]),
         writeable=False,
     )
+    windows, entries = n * prod(out), prod(kernel) * c
+    if geo.groups == 1 and kernel[-1] * c < SHORT:
+        rank = len(out)
+        turned = view.transpose(0, *range(rank + 2, 2 * rank + 3), *range(1, rank + 2))
+        found = space("windows", *turned.shape)
+        np.copyto(found, turned)
+        return found.reshape(1, entries, windows).transpose(0, 2, 1)
     found = space("windows", *view.shape)
     np.copyto(found, view)
-    return found.reshape(geo.groups, n * prod(out), prod(kernel) * c)
+    return found.reshape(geo.groups, windows, entries)
 
 
 def _cut(space: Space, x: Array, geo: Geometry, kernel: Any, first: int, out: Any) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import fastpool
 from .arrays import Array, is_jax, is_symbolic, namespace
 from .convolution import Geometry, geometry
 from .plainconv import places
@@ -38,8 +39,8 @@ def max_pool(
     rank = len(shape_of(x)) - 2
     sizes = geometry(rank, kernel, 0, 1, 1).stride
     geo = geometry(rank, kernel if stride is None else stride, pad, dilation, 1)
-    index = _argmax(raw(x), sizes, geo)
-    found = _pick(x, index=index, kernel=sizes, geo=geo)
+    index, best = _argmax(raw(x), sizes, geo)
+    found = _pick(x, index=index, kernel=sizes, geo=geo, known=best)
     columns = zip(sizes, geo.pads, geo.dilation, strict=True)
     if all(max(p) < k and (d == 1 or p == (0, 0)) for k, p, d in columns):
         return found
@@ -59,13 +60,15 @@ def _positions(kernel: Sizes) -> list[tuple[int, ...]]:
     return list(itertools.product(*map(range, kernel)))
 
 
-def _argmax(x: Array, kernel: Sizes, geo: Geometry) -> Any:
-    """For each window the number of the kernel position that holds its (first) maximum."""
+def _argmax(x: Array, kernel: Sizes, geo: Geometry) -> tuple[Any, Array | None]:
+    """Of each window the number of the position that holds its (first) maximum, and that."""
     out = geo.sizes(x.shape[1:-1], kernel)
     if is_symbolic(x):
-        return _symbolic_masks(x, kernel, geo, out)
+        return _symbolic_masks(x, kernel, geo, out), None
     ns = namespace(x)
     full = _fill(x, geo, -np.inf)
+    if _is_fast(full):
+        return fastpool.argmax(full, kernel, geo, out)
     best = full[places(geo, (0,) * len(kernel), out)]
     index = ns.zeros(best.shape, dtype=np.int32 if ns is not np else np.int16)
     for number, k in enumerate(_positions(kernel)[1:], 1):
@@ -73,7 +76,11 @@ def _argmax(x: Array, kernel: Sizes, geo: Geometry) -> Any:
         better = part > best
         best = ns.where(better, part, best)
         index = ns.where(better, index.dtype.type(number), index)
-    return index
+    return index, best
+
+
+def _is_fast(x: Array) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype in (np.float32, np.float64)
 
 
 def _symbolic_masks(x: Array, kernel: Sizes, geo: Geometry, out: Sizes) -> list[Array]:
@@ -89,8 +96,12 @@ def _is(index: Any, number: int) -> Any:
 
 
 @primitive
-def _pick(x: Array, *, index: Any, kernel: Sizes, geo: Geometry) -> Array:
-    """The entry of each window at its chosen position: linear in x."""
+def _pick(
+    x: Array, *, index: Any, kernel: Sizes, geo: Geometry, known: Array | None = None
+) -> Array:
+    """The entry of each window at its chosen position: linear in x. `known` is the answer."""
+    if known is not None:
+        return known
     out = geo.sizes(x.shape[1:-1], kernel)
     ns = namespace(x)
     full = _fill(x, geo, 0)
@@ -104,13 +115,17 @@ def _pick(x: Array, *, index: Any, kernel: Sizes, geo: Geometry) -> Array:
 def _drop(g: Array, *, index: Any, kernel: Sizes, geo: Geometry, spatial: Sizes) -> Array:
     """The adjoint of `_pick`: every window's cotangent lands at its chosen position."""
     ns = namespace(g)
+    if _is_fast(g):
+        full = tuple(n + b + a for n, (b, a) in zip(spatial, geo.pads, strict=True))
+        inside = tuple(slice(b, b + n) for n, (b, _) in zip(spatial, geo.pads, strict=True))
+        return fastpool.drop(g, index, kernel, geo, full)[(slice(None), *inside)]
     parts = [ns.where(_is(index, n), g, 0) for n, _ in enumerate(_positions(kernel))]
     return _spread(parts, kernel, geo, spatial)
 
 
 _pick.name, _drop.name = "max_pool", "max_pool's gradient"
 _pick.defvjp(
-    lambda ans, x, index, kernel, geo: (
+    lambda ans, x, index, kernel, geo, known=None: (
         lambda g, s=shape_of(x)[1:-1]: _drop(g, index=index, kernel=kernel, geo=geo, spatial=s)
     )
 )

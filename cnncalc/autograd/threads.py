@@ -18,17 +18,17 @@ Space = TypeVar("Space")
 
 _lock = threading.Lock()
 _inside = 0  # how many calls hold BLAS to one thread now
-_limit: Any = None
-_free = 1  # BLAS's threads while nobody holds them
+_free: list[int] = []  # the threads each BLAS library had before
 
 
 @cache
-def _controller() -> Any:
+def _libraries() -> tuple[Any, ...]:
+    """The BLAS libraries loaded, whose `num_threads` may be read and set."""
     try:
-        from threadpoolctl import ThreadpoolController
+        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError:
-        return None
-    return ThreadpoolController().select(user_api="blas")
+        return ()
+    return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
 def workers() -> int:
@@ -36,33 +36,33 @@ def workers() -> int:
     asked = os.environ.get("CNNCALC_THREADS", "")
     if asked.isdigit():
         return max(1, int(asked))
-    return _free if _inside else _threads()
-
-
-def _threads() -> int:
-    controller = _controller()
-    libraries = controller.lib_controllers if controller is not None else ()
-    return min((library.num_threads for library in libraries), default=1)
+    with _lock:
+        counts = _free or [library.num_threads for library in _libraries()]
+    return min(counts, default=1)
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Holds BLAS to one thread; the last of several simultaneous users lets it go."""
-    global _free, _inside, _limit
-    controller = _controller()
+    global _free, _inside
     with _lock:
         _inside += 1
-        if _inside == 1 and controller is not None:
-            _free = _threads()
-            _limit = controller.limit(limits=1)
+        if _inside == 1:
+            _free = [library.num_threads for library in _libraries()]
+            _set([1] * len(_free))
     try:
         yield
     finally:
         with _lock:
             _inside -= 1
-            if _inside == 0 and _limit is not None:
-                _limit.restore_original_limits()
-                _limit = None
+            if _inside == 0:
+                _set(_free)
+                _free = []
+
+
+def _set(counts: list[int]) -> None:
+    for library, count in zip(_libraries(), counts, strict=True):
+        library.set_num_threads(count)
 
 
 def share(
@@ -70,9 +70,13 @@ def share(
     spaces: Sequence[Space],
     work: Callable[[Iterator[Chunk], Space], None],
 ) -> None:
-    """Runs `work(its share of the chunks, its workspace)` in one thread a workspace."""
+    """Runs `work(its share of the chunks, its workspace)` in one thread a workspace.
+
+    Without threadpoolctl, or on one processor, that is the caller's.
+    """
     if len(spaces) == 1:
-        work(iter(chunks), spaces[0])
+        with one_blas_thread():
+            work(iter(chunks), spaces[0])
         return
     left, lock = iter(chunks), threading.Lock()
     failed: list[BaseException] = []

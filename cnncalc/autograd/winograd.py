@@ -25,8 +25,11 @@ import numpy as np
 from .arrays import Array
 from .threads import share, workers
 
+Pads = tuple[tuple[int, int], ...]
+Rows = list[list[float]]
+
 # Rows of B' (input), G (kernel), A' (output).
-INPUT = {
+INPUT: dict[int, Rows] = {
     2: [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
     4: [
         [4, 0, -5, 0, 1, 0],
@@ -37,7 +40,7 @@ INPUT = {
         [0, 4, 0, -5, 0, 1],
     ],
 }
-KERNEL = {
+KERNEL: dict[int, Rows] = {
     2: [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
     4: [
         [1 / 4, 0, 0],
@@ -48,7 +51,7 @@ KERNEL = {
         [0, 0, 1],
     ],
 }
-OUTPUT = {
+OUTPUT: dict[int, Rows] = {
     2: [[1, 1, 1, 0], [0, 1, -1, -1]],
     4: [
         [1, 1, 1, 1, 1, 0],
@@ -57,9 +60,6 @@ OUTPUT = {
         [0, 1, -1, 8, -8, 1],
     ],
 }
-
-Pads = tuple[tuple[int, int], ...]
-Rows = list[list[float]]
 TILES = 256  # in a chunk: fewer make slow products, more leave the cache
 
 
