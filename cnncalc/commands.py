@@ -208,7 +208,7 @@ def grad(
 ) -> int:
     """`cnncalc grad`: gradients with their witnesses, or as formulas."""
     from .checker import check as check_spec
-    from .gradients import gradients
+    from .gradients import Gradients, gradients
     from .gradients.run import refusal
     from .report import gradients as shown
 
@@ -218,9 +218,14 @@ def grad(
     why = refusal(report)
     if why:
         wrong = tuple(d for d in report.diagnostics if d.code[0] in "ES")
-        complain(report._replace(diagnostics=wrong))
-        sys.stderr.write(f"\nno gradients: {why}\n")
-        return max(report._replace(diagnostics=wrong).status(), WRONG)
+        report = report._replace(diagnostics=wrong)
+        if format == "json":
+            found = Gradients("skipped", options, why, diagnostics=wrong)
+            write(shown.render(report, found, format), None)
+        else:
+            complain(report)
+            sys.stderr.write(f"\nno gradients: {why}\n")
+        return max(report.status(), WRONG)
     with progress(True) as bar:
         found = gradients(report, options, bar)
     if found.status == "skipped":

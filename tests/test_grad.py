@@ -498,6 +498,10 @@ def test_specs_with_errors(run, spec, text, status, code, why):
     assert f"[{code}]" in err
     assert "no gradients: " in err
     assert why in err or "nothing to run" in err
+    got, out, err = run("grad", spec(text), "--format", "json")
+    found = json.loads(out)
+    assert (got, err, found["status"], found["ok"]) == (status, "", "skipped", False)
+    assert code in {d["code"] for d in found["diagnostics"]}
 
 
 def test_a_misfit_that_is_expected_is_refused_too(run):

@@ -149,11 +149,15 @@ class _Run:
     def _precisely(self, device: Device) -> Any:
         """JAX in float64, on the device, without shortcuts such as TF32."""
         from contextlib import ExitStack
+        from importlib import import_module
 
         import jax
 
+        x64 = getattr(jax, "enable_x64", None)
+        if x64 is None:  # older versions have it among the experiments
+            x64 = import_module("jax.experimental").enable_x64
         stack = ExitStack()
-        stack.enter_context(jax.enable_x64(True))
+        stack.enter_context(x64(True))
         stack.enter_context(jax.default_device(device.handle))
         stack.enter_context(jax.default_matmul_precision("highest"))
         return stack
