@@ -395,7 +395,7 @@ def convolutions() -> list[Case]:
     rows = [
         Case(f"conv {name}", lambda x, w, kw=kw: ag.conv(x, w, **kw),
              lambda x, w, kw=kw: lax_conv(x, w, **kw),
-             lambda x, w, kw=kw: torch_conv(x, w, **kw), (x, w), ("conv_forward",))
+             lambda x, w, kw=kw: torch_conv(x, w, **kw), (x, w), ("conv",))
         for name, x, w, kw in fields
     ]  # fmt: skip
     backs: list[tuple[str, Any, Any, dict[str, Any]]] = [
@@ -416,7 +416,8 @@ def convolutions() -> list[Case]:
     rows += [
         Case(f"conv_transpose {name}", lambda x, w, kw=kw: ag.conv_transpose(x, w, **kw),
              lambda x, w, kw=kw: lax_conv_transpose(x, w, **kw),
-             lambda x, w, kw=kw: torch_conv_transpose(x, w, **kw), (x, w), ("conv_input",))
+             lambda x, w, kw=kw: torch_conv_transpose(x, w, **kw), (x, w),
+             ("conv's gradient by x",))
         for name, x, w, kw in backs
     ]  # fmt: skip
 
@@ -434,7 +435,7 @@ def convolutions() -> list[Case]:
         return jax.linear_transpose(lambda w: lax_conv(x, w, **kernel_fields), like)(g)[0]
 
     rows.append(Case("conv_kernel", ours, theirs, None, ((1, 5, 4, 2), (1, 3, 2, 2)),
-                     ("conv_kernel",)))  # fmt: skip
+                     ("conv's gradient by w",)))  # fmt: skip
     return rows
 
 

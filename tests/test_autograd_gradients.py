@@ -246,8 +246,8 @@ def test_second_order(name):
 ADJOINTS = {
     "max_pool's gradient": "max_pool ceil",
     "avg_pool's gradient": "avg_pool asymmetric",
-    "conv_input": "conv asymmetric pad",
-    "conv_kernel": "conv grouped dilated strided padded",
+    "conv's gradient by x": "conv asymmetric pad",
+    "conv's gradient by w": "conv grouped dilated strided padded",
     "scatter": "gather with repeats",
     "broadcast_to": "sum (0, 2)",
 }

@@ -12,17 +12,27 @@ import numpy as np
 Array = Any
 
 
+_PACKAGES: dict[type, str] = {}
+
+
+def _package(x: Any) -> str:
+    """The package that x's type comes from, looked up once a type."""
+    kind = type(x)
+    if kind not in _PACKAGES:
+        _PACKAGES[kind] = kind.__module__.partition(".")[0]
+    return _PACKAGES[kind]
+
+
 def is_jax(x: Any) -> bool:
     """Is x a JAX array or tracer? Told by its type's module: jax is not imported."""
-    top: str = type(x).__module__.partition(".")[0]
-    return top in ("jax", "jaxlib")
+    return _package(x) in ("jax", "jaxlib")
 
 
 def is_symbolic(x: Any) -> bool:
     """Is x a SymPy expression, or an array of them?"""
     if isinstance(x, np.ndarray):
-        return bool(x.dtype == object)
-    return type(x).__module__.partition(".")[0] == "sympy"
+        return bool(x.dtype.kind == "O")
+    return _package(x) == "sympy"
 
 
 def namespace(*xs: Any) -> Any:
@@ -75,9 +85,10 @@ def exact(*xs: Any) -> Any:
 
     A float stands for its shortest decimal: 0.5 is 1/2 and 0.1 is 1/10.
     """
-    if not any(is_symbolic(x) for x in xs):
-        return xs
-    return tuple(symbolic().exactly(x) for x in xs)
+    for x in xs:
+        if is_symbolic(x):
+            return tuple(symbolic().exactly(x) for x in xs)
+    return xs
 
 
 class Symbolic:

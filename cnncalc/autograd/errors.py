@@ -31,13 +31,18 @@ def shapes_text(args: tuple[Any, ...]) -> str:
     return " and ".join(found) or "numbers"
 
 
+def _brief(value: Any) -> str:
+    return f"an array {tuple(value.shape)}" if hasattr(value, "shape") else repr(value)
+
+
 def in_user_terms(
     name: str, args: tuple[Any, ...], kw: dict[str, Any], error: Exception
 ) -> AutogradError:
     """The error of a primitive's own computation, with its name, shapes and the user's line."""
     several = len([a for a in args if hasattr(a, "shape")]) > 1
     plain = [repr(a) for a in args if not hasattr(a, "shape")]
-    options = "".join(f", {o}" for o in [*plain, *(f"{k}={v}" for k, v in kw.items() if v)])
+    plain += [f"{k}={_brief(v)}" for k, v in kw.items() if v is not None and v is not False]
+    options = "".join(f", {o}" for o in plain)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     what = f"shapes {shapes_text(args)} do not work together" if several else shapes_text(args)
     return AutogradError(f"{name}: {what}{options}: {reason}{where_from()}")

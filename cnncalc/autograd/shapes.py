@@ -18,11 +18,14 @@ Axis = int | Sequence[int] | None
 
 def shape_of(x: Any) -> tuple[int, ...]:
     """The shape of a traced value, an array or a number."""
-    return tuple(np.shape(raw(x)))
+    x = raw(x)
+    return tuple(x.shape if hasattr(x, "shape") else np.shape(x))
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """The sum of g over the axes along which an array of `shape` was repeated."""
+    if shape_of(g) == shape:
+        return g
     extra = len(shape_of(g)) - len(shape)
     if extra:
         g = sum(g, axis=tuple(range(extra)))

@@ -222,11 +222,13 @@ class Primitive:
         if self.joint is not None:
             pull: Pull = self.joint(mine, ans, *args, **kw)
             return pull
-        makers = [self.makers[min(i, len(self.makers) - 1)] for i in mine]
-        for maker in makers:
+        last = len(self.makers) - 1
+        pulls = []
+        for i in mine:
+            maker = self.makers[min(i, last)]
             if maker is None:
                 raise AutogradError(f"{self.name} has no gradient for that argument" + where_from())
-        pulls = [m(ans, *args, **kw) for m in makers if m is not None]
+            pulls.append(maker(ans, *args, **kw))
         return lambda g: [pull(g) for pull in pulls]
 
 
@@ -243,11 +245,13 @@ def peel(
     tape: Tape, args: Sequence[Any]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Any, ...]]:
     """Which arguments are on the tape, their entries, and all arguments as it holds them."""
-    mine = tuple(i for i, a in enumerate(args) if isinstance(a, Traced) and a.tape is tape)
-    inner = list(args)
-    for i in mine:
-        inner[i] = args[i].value
-    return mine, tuple(args[i].index for i in mine), tuple(inner)
+    mine, parents, inner = [], [], list(args)
+    for i, a in enumerate(args):
+        if isinstance(a, Traced) and a.tape is tape:
+            mine.append(i)
+            parents.append(a.index)
+            inner[i] = a.value
+    return tuple(mine), tuple(parents), tuple(inner)
 
 
 def primitive(function: Callable[..., Any]) -> Any:
