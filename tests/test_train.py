@@ -254,6 +254,15 @@ def test_classes_at_every_position(run, spec, npz):
     )
 
 
+def test_bytes_are_divided_by_255(npz):
+    x = np.random.default_rng(0).integers(0, 256, (6, 5), "uint8")
+    losses = [
+        trained(FLAT, data=npz(x_train=pixels, y_train=Y), steps=3).losses
+        for pixels in (x, (x / np.float32(255)).astype("float32"), x.astype("int32"))
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_guessing_is_the_entropy_of_the_classes():
     assert guessing(np.arange(10), 10) == pytest.approx(np.log(10))
     assert guessing(np.array([1, 1, 1, 0]), 5) == pytest.approx(
@@ -274,9 +283,31 @@ def test_same_seed_same_numbers(engine, small):
     assert first != other
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_running_statistics_follow_the_batches(engine, tmp_path):
+    """After one step a tenth of the batch's mean, as lax computes it; saved with the run."""
+    from jax import lax
+    from safetensors.numpy import load_file
+
+    report, saved = derive(SMALL), str(tmp_path / "run")
+    trained(SMALL, engine=engine, steps=1, save=saved)
+    x = random_batch(task_of(report), 8, 0).train.inputs["input"]
+    kernel = initialise(report, 0)[0]["conv1"]["kernel"]
+    y = lax.conv_general_dilated(
+        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    found = load_file(saved)
+    np.testing.assert_allclose(
+        found["buffers/batchnorm1/mean"], 0.1 * np.asarray(y).mean((0, 1, 2)), rtol=1e-4, atol=1e-6
+    )
+    var = np.asarray(y).var((0, 1, 2), ddof=1)
+    np.testing.assert_allclose(found["buffers/batchnorm1/var"], 0.9 + 0.1 * var, rtol=1e-4)
+
+
 def test_order_and_masks_depend_on_seed_and_step_alone():
     assert sorted(order(50, 1, 0)) == list(range(50))
     assert list(order(50, 1, 0)) != list(order(50, 1, 1))
+    assert list(order(50, 1, 0)) != list(order(50, 2, 0))
     assert list(order(50, 1, 3)) == list(order(50, 1, 3))
     mask, same, other = numpy_masks(0, 1), numpy_masks(0, 1), numpy_masks(0, 2)
     first = mask((1000,), 0.25)
@@ -298,6 +329,17 @@ def test_masks_of_jax_drop_the_rate(engine):
     assert set(np.unique(first)) == {np.float32(0), np.float32(1 / 0.75)}
     assert 0.7 < (first > 0).mean() < 0.8
     assert (first != second).any()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_step_draws_masks_of_its_own(engine, npz):
+    """Equal items, and a rate too small to move anything: only dropout changes the loss."""
+    item = np.random.default_rng(0).standard_normal((1, 6, 6, 2))
+    data = npz(x=item.repeat(8, 0), y=np.ones(8, int))
+    how = {"data": data, "engine": engine, "batch": 8, "steps": 4, "lr": 1e-20}
+    losses = trained(SMALL, **how).losses
+    assert min(np.diff(sorted(losses))) > 1e-3
+    assert np.ptp(trained(SMALL.replace("dropout: 0.25", "identity"), **how).losses) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ class NumpyEngine:
             loss, grads, logits, buffers = self.model.gradients(
                 self.params, self.buffers, batch, numpy_masks(self.seed, number)
             )
-            found = Outcome(float(loss), float((logits.argmax(-1) == batch.labels).mean()))
+            found = Outcome(float(loss) + 0.0, float((logits.argmax(-1) == batch.labels).mean()))
             if np.isfinite(found.loss):
                 self.buffers = buffers
                 self.update(self.params, grads, self.slots, number)
@@ -178,7 +178,7 @@ class JaxEngine:
         self.params, self.buffers, self.state, loss, right = self._step(
             self.params, self.buffers, self.state, batch, np.int32(number), self.key
         )
-        return Outcome(float(loss), float(right))
+        return Outcome(float(loss) + 0.0, float(right))  # never -0.0
 
     def accuracy(self, batch: Batch) -> float:
         import jax
