@@ -16,6 +16,7 @@ from .results import Gradients, Options, Param, Status, Witness
 
 Progress = Callable[[int, int, str], None]
 TOLERANCE = 1e-8  # the largest difference from jax.grad, over the largest entry
+ROUNDING = 1e-14  # beside the largest gradient of all: smaller differences say nothing
 CANCELLED = 1e-10  # beside the layer's largest gradient: nothing but rounding
 MOST_WORK, MOST_PARAMS = 4_000_000_000, 20_000_000  # above, differences are left out
 EACH_WORK = 30_000_000_000  # multiply-adds that differences array by array may cost
@@ -227,6 +228,7 @@ class _Run:
         for layer, name in keys:
             here = float(np.abs(grads[layer][name]).max(initial=0.0))
             top[layer] = max(top.get(layer, 0.0), here)
+        noise = ROUNDING * max(top.values())
         reach = findings.reached(self.net)
         found = []
         for layer, name in keys:
@@ -236,7 +238,7 @@ class _Run:
             norm = float(np.linalg.norm(g))
             p = Param(
                 layer, name, tuple(g.shape), norm, float(np.abs(g).max(initial=0.0)),
-                norm / size if size else None, _distance(g, other), each.get((layer, name)),
+                norm / size if size else None, _distance(g, other, noise), each.get((layer, name)),
             )  # fmt: skip
             found.append(self._judged(p, g, other, top[layer], reach))
         return tuple(found)
@@ -303,11 +305,15 @@ def needed_bytes(net: Network, batch: int) -> int:
     return 8 * (4 * held + 2 * batch * item)
 
 
-def _distance(g: Any, other: Any) -> float | None:
-    """The largest difference over the largest entry of either."""
+def _distance(g: Any, other: Any, noise: float) -> float | None:
+    """The largest difference over the largest entry of either; None where both are lost in
+    the rounding of larger gradients."""
     if other is None:
         return None
     import numpy as np
 
     largest = max(float(np.abs(g).max(initial=0.0)), float(np.abs(other).max(initial=0.0)))
-    return float(np.abs(g - other).max(initial=0.0)) / largest if largest else 0.0
+    distance = float(np.abs(g - other).max(initial=0.0))
+    if TOLERANCE * largest < distance <= noise:
+        return None
+    return distance / largest if largest else 0.0

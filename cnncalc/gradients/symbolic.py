@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..execute import Arrays, forward, whole
 from ..rows import Row
 from .network import Network, RefusedError, chosen, merged, shapes
-from .results import Gradients, Options, Term, Witness
+from .results import Gradients, Options, Witness
 
 MOST_SYMBOLS = 400
 MOST_TERMS = 50_000
@@ -118,8 +118,7 @@ def formulas(net: Network, options: Options) -> Gradients:
     remarks = ["batch normalisation uses given statistics"] if buffers else []
     for i, term in enumerate(net.terms):
         k = layers.index(term.layer)
-        mark = str(i + 1) if len(net.terms) > 1 else ""
-        part, slope, text = _loss(term, ys[k], names, options, mark)
+        part, slope, text = _loss(net, i, ys[k], names, options)
         total = total + part
         remarks.append(f"L: {text}")
         slopes.append((k, slope))
@@ -219,11 +218,13 @@ def _symbols(net: Network, names: _Namer) -> tuple[Arrays, Arrays, dict[str, Any
     return params, buffers, inputs
 
 
-def _loss(term: Term, y: Any, names: _Namer, options: Options, number: str) -> tuple[Any, Any, str]:
+def _loss(net: Network, i: int, y: Any, names: _Namer, options: Options) -> tuple[Any, Any, str]:
     """The loss of the output symbols y, its derivative by each of them, and its name."""
     import numpy as np
     import sympy
 
+    term = net.terms[i]
+    number = str(i + 1) if len(net.terms) > 1 else ""
     slope = np.empty(y.shape, dtype=object)
     if not term.classes:
         t = names.make(f"t{number}", f"targets of '{term.output}'", y.shape)
@@ -231,7 +232,7 @@ def _loss(term: Term, y: Any, names: _Namer, options: Options, number: str) -> t
         for index in np.ndindex(y.shape):
             slope[index] = 2 * (y[index] - t[index]) / sympy.Integer(y.size)
         return sympy.Add(*parts) / y.size, slope, f"mean of squares of '{term.layer}' less targets"
-    random = np.random.default_rng([options.seed % (1 << 63), 3])
+    random = np.random.default_rng([options.seed % (1 << 63), 3, i])
     rows = y.reshape(-1, term.classes)
     flat = slope.reshape(-1, term.classes)
     labels = [int(n) for n in random.integers(0, term.classes, len(rows))]
