@@ -239,6 +239,18 @@ def test_a_network_that_cannot_learn(run, spec):
     assert " in 200 steps" in out
 
 
+def test_of_several_outputs_the_deepest_is_trained(run, spec):
+    text = (
+        "input: 5\nlayers:\n  - {dense: 32, name: trunk}\n  - {dense: 7, name: extra}\n"
+        "  - {relu: {}, from: trunk, name: r}\n  - {dense: 4, name: main}\n"
+        "outputs: [extra, main]\n"
+    )
+    status, out, _ = run(spec(text), "--steps", 1)
+    assert (status, "guessing: 1.386" in out) == (1, True)
+    assert "output 'main' of 2: loss from" in out
+    assert out.endswith("it does not learn: one step shows nothing yet\n")
+
+
 def test_classes_at_every_position(run, spec, npz):
     text = "input: 4x4x2\nlayers: [{conv: {filters: 3, kernel: 1}}]\n"
     random = np.random.default_rng(0)

@@ -63,6 +63,8 @@ def _reason(result: "Result") -> str:
 
     if not result.losses:
         return "no step was made"
+    if result.steps == 1:
+        return "one step shows nothing yet"
     first, last = result.losses[0], result.losses[-1]
     if last == first or max(result.losses) - min(result.losses) < 1e-6 * abs(first):
         return "the loss does not move at all, as where no gradient reaches the parameters"

@@ -48,9 +48,24 @@ class Data(NamedTuple):
         return len(self.train.labels)
 
 
+def main_output(report: Report) -> str:
+    """The output that the most layers lead to: auxiliary classifiers branch off earlier.
+
+    >>> import cnncalc
+    >>> main_output(cnncalc.load("googlenet-aux").derive())
+    'loss3'
+    """
+    if len(report.outputs) == 1:
+        return report.outputs[0]
+    before: dict[str, frozenset[str]] = {}
+    for row in report.layers:
+        before[row.name] = frozenset(row.inputs).union(*(before.get(n, ()) for n in row.inputs))
+    return max(report.outputs, key=lambda name: len(before.get(name, ())))
+
+
 def task_of(report: Report) -> Task:
     """The classification task that a concrete network can be trained on."""
-    name = logits_row(report)
+    name = logits_row(report, main_output(report))
     rows = {row.name: row for row in report.layers}
     if name not in rows or not any(row.params for row in report.layers):
         raise TrainingError("the network has no parameters: there is nothing to train")

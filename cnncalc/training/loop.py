@@ -14,7 +14,7 @@ from ..jaxrun import memory
 from ..jaxrun.devices import Device, open_device, out_of_memory, quiet
 from ..rows import BYTES, Report
 from . import saving
-from .data import Batch, Data, guessing, order, random_batch, read_npz, task_of
+from .data import Batch, Data, guessing, main_output, order, random_batch, read_npz, task_of
 from .engines import Engine, JaxEngine, Model, NumpyEngine, Outcome
 from .optimisers import SLOTS, fresh
 from .saving import State
@@ -182,7 +182,8 @@ class _Run:
 
     def _note(self) -> str:
         outputs = self.report.outputs
-        return f"output '{outputs[0]}' of {len(outputs)}" if len(outputs) > 1 else ""
+        several = len(outputs) > 1
+        return f"output '{main_output(self.report)}' of {len(outputs)}" if several else ""
 
     def _start(self) -> State:
         params, buffers = initialise(self.report, self.settings.seed)
