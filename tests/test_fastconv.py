@@ -1,6 +1,7 @@
 """The fast convolution beside the plain one, over drawn geometries."""
 
 import threading
+import tracemalloc
 from math import prod
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnncalc.autograd import fastconv, plainconv, winograd
+from cnncalc.autograd import fastconv, plainconv, spaces, winograd
 from cnncalc.autograd.convolution import Geometry
+from cnncalc.autograd.workspace import workspace
 
 EXACT = {("float32", 0): 1e-5, ("float32", 2): 1e-5, ("float32", 4): 2e-4, ("float64", 0): 1e-12,
          ("float64", 2): 1e-12, ("float64", 4): 1e-12}  # fmt: skip
@@ -68,6 +70,7 @@ def test_drawn_geometries(case, dtype, chunked):
     if chunked:  # many chunks, and threads, for the smallest sizes
         patch.setattr(fastconv, "CHUNK", 60)
         patch.setattr(fastconv, "ALONE", 0)
+        patch.setattr(fastconv, "SMALL", 0)
         patch.setenv("CNNCALC_THREADS", "2")
     try:
         _compare(*case, dtype, EXACT[dtype, 0])
@@ -157,3 +160,39 @@ def test_a_failure_in_a_thread_is_raised():
 
     with pytest.raises(KeyError):
         share([1, 2, 3], [None, None], work)
+
+
+WORK = [
+    ((8, 27, 27, 96), (5, 5, 96, 128), Geometry((1, 1), ((2, 2), (2, 2)), (1, 1), 1)),
+    ((8, 115, 115, 3), (11, 11, 3, 96), Geometry((4, 4), ((0, 0), (0, 0)), (1, 1), 1)),
+    ((8, 56, 56, 32), (3, 3, 32, 64), Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)),
+    ((8, 28, 28, 64), (3, 3, 64, 64), Geometry((2, 2), ((1, 1), (1, 1)), (1, 1), 1)),
+    ((8, 28, 28, 64), (3, 3, 8, 64), Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 8)),
+    ((8, 28, 28, 64), (1, 1, 64, 64), Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)),
+]
+
+
+@pytest.mark.parametrize(("x_shape", "w_shape", "geo"), WORK)
+def test_memory_is_derived(x_shape, w_shape, geo, monkeypatch):
+    monkeypatch.setenv("CNNCALC_THREADS", "2")
+    out = geo.sizes(x_shape[1:-1], w_shape[:-2])
+    x, w, g = _drawn("float32", x_shape, w_shape, (x_shape[0], *out, w_shape[-1]))
+    maps = (
+        lambda: fastconv.forward(x, w, geo),
+        lambda: fastconv.input_adjoint(g, w, geo, x_shape[1:-1]),
+        lambda: fastconv.kernel_adjoint(x, g, geo, w_shape[:-2]),
+    )
+    found = workspace(x_shape, w_shape, geo)
+    for run, derived, name in zip(maps, found, found._fields, strict=True):
+        run()
+        spaces.clear()
+        tracemalloc.start()
+        answer = run()
+        peak = tracemalloc.get_traced_memory()[1] - answer.nbytes
+        tracemalloc.stop()
+        assert 0.9 * derived - 50_000 <= peak <= 1.05 * derived + 50_000, name
+
+
+def test_memory_does_not_grow_with_the_batch():
+    for (_, *volume), w, geo in WORK:
+        assert workspace((256, *volume), w, geo) == workspace((999, *volume), w, geo)

@@ -32,10 +32,12 @@ from numpy.lib.stride_tricks import as_strided
 from . import plainconv, winograd
 from .arrays import Array
 from .convolution import Geometry, exchange
+from .spaces import Space, lent
 from .threads import share, workers
 
 CHUNK = 1 << 18  # numbers in a chunk's matrix of windows
 ALONE = 1 << 25  # multiplications below which one thread does all
+SMALL = 1 << 24  # multiplications below which windows of the turned kernel cost too much
 SHORT = 12  # numbers in a row of a window; below, runs along the image copy faster
 CHANNELS = 16  # Winograd's transforms pay from here on
 _tile: int | None = None  # what `using` asks for
@@ -88,11 +90,11 @@ def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -
     if _is_product(shape, w.shape, geo):
         f = w.shape[-1]
         return np.matmul(g.reshape(-1, f), w.reshape(-1, f).T).reshape(shape)
-    if any(s > 1 and d > 1 for s, d in zip(geo.stride, geo.dilation, strict=True)):
+    if _is_plain(w.shape, geo, g.shape):
         return plainconv.input_adjoint(g, w, geo, spatial)
     found = np.empty(shape, dtype)
-    for part, place, pads in _residues(w, geo, spatial, g.shape[1:-1]):
-        target = found[place]
+    for kernel, place, pads in residues(w.shape[:-2], geo, spatial, g.shape[1:-1]):
+        part, target = w[kernel], found[(slice(None), *place)]
         if part.size == 0 or target.size == 0:
             target[...] = 0
             continue
@@ -107,10 +109,10 @@ def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -
     return found
 
 
-def _residues(
-    w: Array, geo: Geometry, spatial: tuple[int, ...], out: tuple[int, ...]
-) -> Iterator[tuple[Array, Any, Any]]:
-    """(part of the kernel, the slice of x it reaches, pads of the convolution of g).
+def residues(
+    kernel: tuple[int, ...], geo: Geometry, spatial: tuple[int, ...], out: tuple[int, ...]
+) -> Iterator[tuple[Any, Any, Any]]:
+    """(the part of the kernel, the slice of x it reaches, pads of the convolution of g).
 
     Position i = s·q + r - p of x reads, through kernel position r + s·j, the output q - j.
     The convolution with the turned part starts at the first q with i >= 0, and has J - 1
@@ -118,7 +120,7 @@ def _residues(
     """
     axes = []
     for n, o, k, s, d, (p, _) in zip(
-        spatial, out, w.shape[:-2], geo.stride, geo.dilation, geo.pads, strict=True
+        spatial, out, kernel, geo.stride, geo.dilation, geo.pads, strict=True
     ):
         choices = []
         for r in range(s):
@@ -131,8 +133,8 @@ def _residues(
             choices.append((slice(r, k, s), slice(start, n, s), pads))
         axes.append(choices)
     for chosen in itertools.product(*axes):
-        kernel, place, every = zip(*chosen, strict=True)
-        yield w[kernel], (slice(None), *place), every
+        parts, places, ends = zip(*chosen, strict=True)
+        yield parts, places, ends
 
 
 def kernel_adjoint(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...]) -> Array:
@@ -154,6 +156,12 @@ def _is_product(x: tuple[int, ...], w: tuple[int, ...], geo: Geometry) -> bool:
     if geo.groups != 1 or geo.dilation != ones or any(p != (0, 0) for p in geo.pads):
         return False
     return kernel == x[1:-1] or (kernel == ones and geo.stride == ones)
+
+
+def _is_plain(w: tuple[int, ...], geo: Geometry, out: tuple[int, ...]) -> bool:
+    """Whether the gradient in x is put together position by position: small, or left over."""
+    small = geo.groups == 1 and prod(out) * prod(w[:-1]) < SMALL
+    return small or any(s > 1 and d > 1 for s, d in zip(geo.stride, geo.dilation, strict=True))
 
 
 def _winograd(w: tuple[int, ...], geo: Geometry, out: tuple[int, ...]) -> int:
@@ -192,6 +200,11 @@ class Plan(NamedTuple):
             for r in range(0, self.out[0], self.rows)
         ]
 
+    @property
+    def shares(self) -> int:
+        """How many threads there are chunks for."""
+        return min(self.threads, len(self.chunks()))
+
     def most(self) -> dict[str, int]:
         """Numbers in each buffer of a chunk's workspace."""
         windows = self.images * self.rows * prod(self.out[1:])
@@ -218,18 +231,6 @@ def plan(geo: Geometry, batch: int, out: tuple[int, ...], w: tuple[int, ...]) ->
     )
     channels = w[-2] * geo.groups
     return Plan(batch, out, inner, w[-1], (*padded, channels), geo.groups, images, rows, threads)
-
-
-class Space(winograd.Space):
-    """The buffers of one thread."""
-
-    def __init__(self, layout: Plan, dtype: Any) -> None:
-        self.flat = {name: np.empty(n, dtype) for name, n in layout.most().items()}
-
-
-def _spaces(layout: Plan, dtype: Any) -> list[Space]:
-    count = min(layout.threads, len(layout.chunks()))
-    return [Space(layout, dtype) for _ in range(count)]
 
 
 def _windows(space: Space, x: Array, geo: Geometry, kernel: Any, first: int, out: Any) -> Array:
@@ -297,7 +298,8 @@ def _correlate(x: Array, w: Array, geo: Geometry, target: Array) -> None:
                 split = place.reshape(*place.shape[:-1], geo.groups, f)
                 split[...] = np.moveaxis(product.reshape(geo.groups, *place.shape[:-1], f), 0, -2)
 
-    share(layout.chunks(), _spaces(layout, target.dtype), work)
+    with lent(layout.most(), target.dtype, layout.shares) as spaces:
+        share(layout.chunks(), spaces, work)
 
 
 def _kernel_gradient(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...]) -> Array:
@@ -305,8 +307,10 @@ def _kernel_gradient(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...])
     c, f = x.shape[-1] // groups, g.shape[-1] // groups
     layout = plan(geo, x.shape[0], out, (*kernel, c, g.shape[-1]))
 
-    def work(chunks: Iterator[tuple[slice, int, int]], own: tuple[Space, Array, Array]) -> None:
-        space, total, piece = own
+    shape = (groups, layout.inner, f)
+
+    def work(chunks: Iterator[tuple[slice, int, int]], space: Space) -> None:
+        total, piece = space("total", *shape), space("piece", *shape)
         total[...] = 0
         for images, first, last in chunks:
             windows = _windows(space, x[images], geo, kernel, first, (last - first, *out[1:]))
@@ -314,14 +318,13 @@ def _kernel_gradient(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...])
             np.matmul(windows.transpose(0, 2, 1), part, out=piece)
             np.add(total, piece, out=total)
 
-    shape = (groups, layout.inner, f)
-    spaces = [
-        (space, np.empty(shape, x.dtype), np.empty(shape, x.dtype))
-        for space in _spaces(layout, x.dtype)
-    ]
-    share(layout.chunks(), spaces, work)
-    total = sum((total for _, total, _ in spaces[1:]), spaces[0][1])
-    return total.transpose(1, 0, 2).reshape(*kernel, c, groups * f)
+    sizes = layout.most() | dict.fromkeys(("total", "piece"), prod(shape))
+    with lent(sizes, x.dtype, layout.shares) as spaces:
+        share(layout.chunks(), spaces, work)
+        total = spaces[0]("total", *shape)
+        for other in spaces[1:]:
+            total += other("total", *shape)
+        return total.transpose(1, 0, 2).copy().reshape(*kernel, c, groups * f)
 
 
 __all__ = ["forward", "input_adjoint", "kernel_adjoint", "using"]

@@ -35,6 +35,11 @@ def places(geo: Geometry, position: tuple[int, ...], out: tuple[int, ...]) -> An
     )
 
 
+def product(x: Array, w: Array) -> Array:
+    """x @ w over the last axis of x, as one product of matrices."""
+    return np.dot(x.reshape(-1, x.shape[-1]), w).reshape(*x.shape[:-1], w.shape[-1])
+
+
 def forward(x: Array, w: Array, geo: Geometry) -> Array:
     kernel = w.shape[:-2]
     out = geo.sizes(x.shape[1:-1], kernel)
@@ -46,7 +51,7 @@ def forward(x: Array, w: Array, geo: Geometry) -> Array:
         part = x[places(geo, k, out)]
         for g in range(groups):
             block = w[k][:, g * f : (g + 1) * f]
-            y[..., g * f : (g + 1) * f] += np.dot(part[..., g * c : (g + 1) * c], block)
+            y[..., g * f : (g + 1) * f] += product(part[..., g * c : (g + 1) * c], block)
     return y
 
 
@@ -66,7 +71,7 @@ def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -
         target = inside[places(geo, k, out)]
         for i in range(groups):
             block = w[k][:, i * f : (i + 1) * f]
-            target[..., i * c : (i + 1) * c] += np.dot(g[..., i * f : (i + 1) * f], block.T)
+            target[..., i * c : (i + 1) * c] += product(g[..., i * f : (i + 1) * f], block.T)
     cut = tuple(
         slice(max(b, 0), max(b, 0) + n) for n, (b, _) in zip(spatial, geo.pads, strict=True)
     )

@@ -25,7 +25,7 @@ _free: list[int] = []  # the threads each BLAS library had before
 def _libraries() -> tuple[Any, ...]:
     """The BLAS libraries loaded, whose `num_threads` may be read and set."""
     try:
-        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped,import-not-found,unused-ignore]
+        from threadpoolctl import ThreadpoolController  # type: ignore
     except ImportError:
         return ()
     return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)

@@ -18,11 +18,12 @@ in chunks, so that a chunk's transforms stay in the cache; see `Plan`.
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .arrays import Array
+from .spaces import Space, lent
 from .threads import share, workers
 
 Pads = tuple[tuple[int, int], ...]
@@ -116,19 +117,6 @@ def plan(m: int, out: tuple[int, ...], channels: int, threads: int) -> Plan:
     if batch < threads:
         rows = min(rows, -(-high * batch // threads))
     return Plan(m, batch, (height, width), channels, filters, images, rows)
-
-
-class Space:
-    """The buffers of one thread, cut to each chunk's size."""
-
-    def __init__(self, plan: Plan, dtype: Any) -> None:
-        self.flat = {name: np.empty(n, dtype) for name, n in plan.most().items()}
-
-    def __call__(self, name: str, *shape: int) -> Array:
-        size = 1
-        for n in shape:
-            size *= n
-        return self.flat[name][:size].reshape(shape)
 
 
 @cache
@@ -244,7 +232,8 @@ def correlate(m: int, x: Array, u: Array, pads: Pads, out: Array) -> None:
             transform_outputs(space, m, products, out[images, m * first : m * last])
 
     chunks = layout.chunks()
-    share(chunks, [Space(layout, out.dtype) for _ in range(min(workers(), len(chunks)))], work)
+    with lent(layout.most(), out.dtype, min(workers(), len(chunks))) as spaces:
+        share(chunks, spaces, work)
 
 
 def kernel_gradient(m: int, x: Array, g: Array, pads: Pads) -> Array:
@@ -252,8 +241,8 @@ def kernel_gradient(m: int, x: Array, g: Array, pads: Pads) -> Array:
     a, c, f = m + 2, x.shape[-1], g.shape[-1]
     layout = plan(m, g.shape, c, workers())
 
-    def work(chunks: Iterator[tuple[slice, int, int]], own: tuple[Space, Array, Array]) -> None:
-        space, total, piece = own
+    def work(chunks: Iterator[tuple[slice, int, int]], space: Space) -> None:
+        total, piece = space("total", a * a, c, f), space("piece", a * a, c, f)
         total[...] = 0
         for images, first, last in chunks:
             wide, top = layout.tiles[1], m * first - pads[0][0]
@@ -262,14 +251,11 @@ def kernel_gradient(m: int, x: Array, g: Array, pads: Pads) -> Array:
             np.add(total, np.matmul(v.transpose(0, 2, 1), d, out=piece), out=total)
 
     chunks = layout.chunks()
-    shape = (a * a, c, f)
-    spaces = [
-        (Space(layout, x.dtype), np.empty(shape, x.dtype), np.empty(shape, x.dtype))
-        for _ in range(min(workers(), len(chunks)))
-    ]
-    share(chunks, spaces, work)
-    total = spaces[0][1]
-    for _, other, _ in spaces[1:]:
-        total += other
-    matrix = kernel_matrix(m, False).astype(x.dtype)
-    return np.matmul(matrix.T, total.reshape(a * a, c * f)).reshape(3, 3, c, f)
+    sizes = layout.most() | dict.fromkeys(("total", "piece"), a * a * c * f)
+    with lent(sizes, x.dtype, min(workers(), len(chunks))) as spaces:
+        share(chunks, spaces, work)
+        total = spaces[0]("total", a * a, c * f)
+        for other in spaces[1:]:
+            total += other("total", a * a, c * f)
+        matrix = kernel_matrix(m, False).astype(x.dtype)
+        return np.matmul(matrix.T, total).reshape(3, 3, c, f)

@@ -1,7 +1,7 @@
 """Whole training steps on NumPy: this engine beside PyTorch, JAX, HIPS autograd and MyGrad.
 
     python tests/bench/engine.py [lenet5 alexnet resnet18 vgg16] [--batch 8] [--rounds 5]
-        [--profile] [--without jax torch ...]
+        [--profile] [--threads N] [--without jax torch ...]
 
 A step is the forward pass in training mode, the cross entropy and the gradients of every
 parameter, float32. Ours runs the layers' `forward` on NumPy arrays; PyTorch runs eagerly on
@@ -10,7 +10,9 @@ autograd and MyGrad take LeNet-5, where they are installed (`pip install autogra
 their convolutions are too slow, or need too much memory, for the rest.
 
 All take turns in one process, so that they meet the same noise; a ratio is the median of
-the rounds' ratios. The machine's peak is that of a product of 2048x2048 matrices, measured
+the rounds' ratios. Beside the wall time stands the processors' time, of all threads: on a
+machine that others use too, compare that of `--threads 1` (OpenMP's threads spin while they
+wait, which counts). The machine's peak is that of a product of 2048x2048 matrices, measured
 in every round too; the share is the step's multiplications and additions (3 products a
 convolution, counted as by the definition, so that Winograd's can pass 100%) over time and peak.
 """
@@ -25,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from engine_jax import Setup, _processor, compiled, of_jax, of_torch, ours, seconds
+from threadpoolctl import threadpool_limits
 
 AIMS = {"lenet5": 1.0, "alexnet": 0.85, "resnet18": 1.0, "vgg16": 0.65}  # of PyTorch's time
 Step = Callable[[], Any]
@@ -135,7 +138,9 @@ def peak() -> float:
     """GFLOP/s of a product of two matrices of 2048 rows and columns."""
     a, b = np.ones((2, 2048, 2048), np.float32)
     out = np.empty_like(a)
-    return float(2 * 2048**3 / min(seconds(lambda: np.matmul(a, b, out=out)) for _ in range(3)) / 1e9)
+    return float(
+        2 * 2048**3 / min(seconds(lambda: np.matmul(a, b, out=out))[0] for _ in range(3)) / 1e9
+    )
 
 
 def measure(name: str, batch: int, rounds: int, without: list[str], profiled: bool) -> None:
@@ -143,45 +148,49 @@ def measure(name: str, batch: int, rounds: int, without: list[str], profiled: bo
     steps = steps_of(setup, name, without)
     for step in steps.values():
         step()
-    repeat = max(1, int(0.05 / max(seconds(steps["ours"]), 1e-6)))  # small: many steps a round
-    found: dict[str, list[float]] = {label: [] for label in steps}
+    repeat = max(1, int(0.05 / max(seconds(steps["ours"])[0], 1e-6)))  # small: many steps a round
+    found: dict[str, list[tuple[float, float]]] = {label: [] for label in steps}
     peaks = []
     for _ in range(rounds):
         peaks.append(peak())
         for label, step in steps.items():
-            found[label].append(statistics.median(seconds(step) for _ in range(repeat)))
-    best, top = statistics.median(found["ours"]), statistics.median(peaks)
+            times = [seconds(step) for _ in range(repeat)]
+            found[label].append(tuple(map(statistics.median, zip(*times, strict=True))))
+    best, top = statistics.median(t for t, _ in found["ours"]), statistics.median(peaks)
     work = sum(int(row.macs) for row in setup.report.layers) * 2 * 3 * batch
     print(f"\n{name}: {work / 1e9:.2f} GFLOP a step, {100 * work / best / 1e9 / top:.0f}% of the "
           f"peak {top:.0f} GFLOP/s; aim {AIMS.get(name, 1.0):.2f} of PyTorch")  # fmt: skip
     for label, times in found.items():
-        ratio = statistics.median(a / b for a, b in zip(found["ours"], times, strict=True))
-        print(f"  {label:8}{statistics.median(times) * 1e3:10.2f} ms, least {min(times) * 1e3:10.2f}"
-              f"   ours/{label} {ratio:.2f}", flush=True)  # fmt: skip
+        line = f"  {label:8}"
+        for i, what in enumerate(("ms", "ms of processors")):
+            pairs = zip(found["ours"], times, strict=True)
+            ratio = statistics.median(a[i] / b[i] for a, b in pairs)
+            middle = statistics.median(t[i] for t in times)
+            line += f"{1e3 * middle:10.2f} {what}, ours/{label} {ratio:.2f} "
+        print(line, flush=True)
     if profiled:
         profile(steps["ours"])
 
 
 def profile(step: Step) -> None:
-    """Prints the time inside each primitive, in one step, and what is left."""
+    """Prints the processors' time inside each primitive, in one step, and what is left."""
     from cnncalc.autograd.tape import Primitive
 
     spent: dict[str, list[float]] = {}
-    clock = time.process_time if os.environ.get("CPU") else time.perf_counter
     compute = Primitive._compute
 
     def timed(self: Any, args: Any, kw: Any) -> Any:
-        start = clock()
+        start = time.process_time()
         try:
             return compute(self, args, kw)
         finally:
-            spent.setdefault(self.name, []).append(clock() - start)
+            spent.setdefault(self.name, []).append(time.process_time() - start)
 
     Primitive._compute = timed  # type: ignore[method-assign]
     try:
-        start = clock()
+        start = time.process_time()
         step()
-        whole = clock() - start
+        whole = time.process_time() - start
     finally:
         Primitive._compute = compute  # type: ignore[method-assign]
     ranked = sorted(((sum(times), len(times), name) for name, times in spent.items()), reverse=True)
@@ -194,10 +203,12 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=list(AIMS))
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="of NumPy and PyTorch, not of JAX")
     parser.add_argument("--profile", action="store_true", help="time by primitive")
     parser.add_argument("--without", nargs="*", default=[], help="torch jax hips mygrad")
     given = parser.parse_args()
-    threads = len(os.sched_getaffinity(0))
+    threads = given.threads or len(os.sched_getaffinity(0))
+    os.environ["CNNCALC_THREADS"] = str(threads)
     if "torch" not in given.without:
         import torch
 
@@ -205,8 +216,9 @@ def main() -> None:
     print(f"{platform.python_implementation()} {platform.python_version()}, numpy "
           f"{np.__version__}, {_processor()}, {threads} threads, batch {given.batch}, "
           f"{given.rounds} rounds")  # fmt: skip
-    for name in given.networks or list(AIMS):
-        measure(name, given.batch, given.rounds, given.without, given.profile)
+    with threadpool_limits(threads, user_api="blas"):
+        for name in given.networks:
+            measure(name, given.batch, given.rounds, given.without, given.profile)
 
 
 if __name__ == "__main__":
