@@ -316,6 +316,18 @@ def test_running_statistics_follow_the_batches(engine, tmp_path):
     np.testing.assert_allclose(found["buffers/batchnorm1/var"], 0.9 + 0.1 * var, rtol=1e-4)
 
 
+def test_large_convolutions_have_the_same_numbers_too(tmp_path, monkeypatch):
+    """Large enough for the engine to share them out in chunks among threads."""
+    monkeypatch.delenv("CNNCALC_THREADS", raising=False)
+    layers = ["{conv: {filters: 32, kernel: 3, pad: 1}}", "relu"] * 2
+    text = f"input: 48x48x16\nlayers: [{', '.join(layers)}, global_avgpool, dense: 4]\n"
+    saved = [tmp_path / str(i) for i in range(3)]
+    for path in saved:
+        trained(text, steps=4, batch=16, save=str(path))
+    assert len({path.read_bytes() for path in saved}) == 1
+    assert "CNNCALC_THREADS" not in os.environ
+
+
 def test_order_and_masks_depend_on_seed_and_step_alone():
     assert sorted(order(50, 1, 0)) == list(range(50))
     assert list(order(50, 1, 0)) != list(order(50, 1, 1))
