@@ -1,23 +1,34 @@
 """Convolution and its adjoints on JAX arrays, by `lax.conv_general_dilated`.
 
-Kernels of one position are matrix products: as such XLA runs them faster on CPUs, the
-adjoint in the kernel 2 to 5 times, for it copies no operand to change batch and channels.
+Kernels of one position, or of the whole input's size, are matrix products: as such XLA
+runs them faster on CPUs, the adjoint in the kernel 2 to 5 times, for it then copies no
+operand to let batch and channels change places.
 """
 
+from math import prod
 from typing import Any
 
 from .arrays import Array
 from .convolution import Geometry, exchange
 
 
-def _numbers(rank: int) -> Any:
+def _numbers(rank: int, kernel: str = "IO") -> Any:
     axes = "DHW"[3 - rank :]
-    return (f"N{axes}C", f"{axes}IO", f"N{axes}C")
+    return (f"N{axes}C", f"{axes}{kernel}", f"N{axes}C")
 
 
-def _is_product(kernel: tuple[int, ...], geo: Geometry) -> bool:
-    """Does every output read one position, in one group, and no padding?"""
-    return set(kernel) == {1} and geo.groups == 1 and all(p == (0, 0) for p in geo.pads)
+def _is_product(spatial: tuple[int, ...], kernel: tuple[int, ...], geo: Geometry) -> bool:
+    """One group, no padding, and one kernel position or one window: the whole input."""
+    if geo.groups > 1 or any(p != (0, 0) for p in geo.pads):
+        return False
+    return set(kernel) == {1} or (kernel == spatial and set(geo.dilation) == {1})
+
+
+def _flat(x: Array, kernel: tuple[int, ...]) -> Array:
+    """x with the window of a kernel as large as it is made one position."""
+    if set(kernel) == {1}:
+        return x
+    return x.reshape((x.shape[0], *(1,) * len(kernel), prod(x.shape[1:])))
 
 
 def _read(x: Array, geo: Geometry) -> Array:
@@ -30,10 +41,10 @@ def _read(x: Array, geo: Geometry) -> Array:
 def forward(x: Array, w: Array, geo: Geometry) -> Array:
     from jax import lax
 
-    if _is_product(w.shape[:-2], geo):
-        return lax.dot_general(
-            _read(x, geo), w.reshape(w.shape[-2:]), (((x.ndim - 1,), (0,)), ((), ()))
-        )
+    kernel = w.shape[:-2]
+    if _is_product(x.shape[1:-1], kernel, geo):
+        read, matrix = _read(_flat(x, kernel), geo), w.reshape((-1, w.shape[-1]))
+        return lax.dot_general(read, matrix, (((x.ndim - 1,), (0,)), ((), ())))
     return lax.conv_general_dilated(
         x, w, geo.stride, geo.pads, rhs_dilation=geo.dilation,
         dimension_numbers=_numbers(x.ndim - 2), feature_group_count=geo.groups,
@@ -45,15 +56,10 @@ def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -
     from jax import lax
 
     rank = g.ndim - 2
-    if _is_product(w.shape[:-2], geo):
-        found = lax.dot_general(g, w.reshape(w.shape[-2:]), (((rank + 1,), (1,)), ((), ())))
-        columns = zip(spatial, g.shape[1:-1], geo.stride, strict=True)
-        holes = [(0, n - s * (o - 1) - 1, s - 1) for n, o, s in columns]
-        zero = found.dtype.type(0)
-        return (
-            lax.pad(found, zero, [(0, 0, 0), *holes, (0, 0, 0)]) if any(map(any, holes)) else found
-        )
-    flipped = exchange(w, geo.groups)[(slice(None, None, -1),) * rank]
+    if _is_product(spatial, w.shape[:-2], geo):
+        return _product_input(g, w, geo, spatial)
+    turned, letters = (w, "OI") if geo.groups == 1 else (exchange(w, geo.groups), "IO")
+    flipped = lax.rev(turned, tuple(range(rank)))
     pads = []
     rest = zip(
         spatial, g.shape[1:-1], w.shape[:-2], geo.stride, geo.pads, geo.dilation, strict=True
@@ -64,8 +70,22 @@ def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -
         pads.append((reach - b, n - (o - 1) * s - 1 + b))
     return lax.conv_general_dilated(
         g, flipped, (1,) * rank, pads, lhs_dilation=geo.stride, rhs_dilation=geo.dilation,
-        dimension_numbers=_numbers(rank), feature_group_count=geo.groups,
+        dimension_numbers=_numbers(rank, letters), feature_group_count=geo.groups,
     )  # fmt: skip
+
+
+def _product_input(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -> Array:
+    from jax import lax
+
+    kernel, matrix = w.shape[:-2], w.reshape((-1, w.shape[-1]))
+    found = lax.dot_general(g, matrix, (((g.ndim - 1,), (1,)), ((), ())))
+    if set(kernel) != {1}:
+        return found.reshape((g.shape[0], *spatial, w.shape[-2]))
+    columns = zip(spatial, g.shape[1:-1], geo.stride, strict=True)
+    holes = [(0, n - s * (o - 1) - 1, s - 1) for n, o, s in columns]
+    if not any(map(any, holes)):
+        return found
+    return lax.pad(found, found.dtype.type(0), [(0, 0, 0), *holes, (0, 0, 0)])
 
 
 def kernel_adjoint(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...]) -> Array:
@@ -73,10 +93,14 @@ def kernel_adjoint(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...]) -
     from jax import lax
 
     rank = g.ndim - 2
-    if _is_product(kernel, geo):
+    barrier: Any = lax.optimization_barrier  # without it what makes them is computed again, slowly
+    x, g = barrier((x, g))
+    if _is_product(x.shape[1:-1], kernel, geo):
         over = tuple(range(rank + 1))
-        found = lax.dot_general(_read(x, geo), g, ((over, over), ((), ())))
-        return found.reshape((*kernel, *found.shape))
+        pair = (_read(_flat(x, kernel), geo), g)
+        narrow = g.shape[-1] < pair[0].shape[-1]  # XLA turns the first: let it be the smaller
+        found = lax.dot_general(*(pair[::-1] if narrow else pair), ((over, over), ((), ())))
+        return (found.T if narrow else found).reshape((*kernel, x.shape[-1], g.shape[-1]))
     axes = "DHW"[3 - rank :]
     pads = []
     rest = zip(
