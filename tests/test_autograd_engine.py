@@ -24,9 +24,12 @@ def test_a_long_chain(length):
         return x * x
 
     assert ag.grad(chain)(2.0) == 2 * (2 + length)
+
+
+def test_a_long_chain_that_is_given_up():
     tape = Tape()
     x = tape.leaf(np.float64(1))
-    for _ in range(length):
+    for _ in range(10_000):
         x = x * 1.0
     del tape, x
 
@@ -194,7 +197,7 @@ def test_jvp_beside_differences_and_jax():
     p, v = ({"a": rng.standard_normal((2, 3)), "b": rng.standard_normal(3)} for _ in range(2))
     value, along = ag.jvp(f, [p], [v])
     with jax.enable_x64(True):
-        expected = jax.jvp(of_jax, (p,), (v,))
+        expected = jax.jit(lambda p, v: jax.jvp(of_jax, (p,), (v,)))(p, v)
     for found, theirs in zip((value, along), expected, strict=True):
         for a, b in zip(found["y"], theirs["y"], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12)
@@ -209,7 +212,7 @@ def test_hessian_of_nested_parameters():
     p = {"a": np.array([1.0, 2.0]), "b": [np.array(3.0), np.array([4.0])[0]]}
     found = ag.hessian(f)(p, 2.0)
     with jax.enable_x64(True):
-        expected = jax.hessian(f)(p, 2.0)
+        expected = jax.jit(jax.hessian(f))(p, 2.0)
     for row in ("a", "b"):
         parts = jax.tree.leaves(found[row]), jax.tree.leaves(expected[row])
         for a, b in zip(*parts, strict=True):
@@ -487,7 +490,7 @@ def test_ties_of_max_pool_go_to_the_first():
     np.testing.assert_array_equal(found, [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
     from autograd_cases import lax_max_pool, torch_max_pool
 
-    theirs = jax.grad(lambda x: lax_max_pool(x, 2, 1).sum())(x)
+    theirs = jax.jit(jax.grad(lambda x: lax_max_pool(x, 2, 1).sum()))(x)
     np.testing.assert_array_equal(found, theirs[0, :, :, 0])
     torch = pytest.importorskip("torch")
     t = torch.ones((1, 3, 3, 1), requires_grad=True)

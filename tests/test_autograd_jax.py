@@ -53,7 +53,7 @@ def close(found, expected, rtol):
 def test_a_network_under_jit():
     with jax.enable_x64(True):
         given = arguments(np.float64)
-        expected = jax.value_and_grad(of_jax)(*given)
+        expected = jax.jit(jax.value_and_grad(of_jax))(*given)
         close(jax.jit(ag.value_and_grad(network))(*given), expected, 1e-10)
         close(ag.value_and_grad(network)(*given), expected, 1e-10)  # on NumPy
 
@@ -70,7 +70,7 @@ def test_precision_of_a_network():
 def test_vmap_over_our_grad():
     """The gradient of each item of the batch by itself."""
     params, x = arguments()
-    each = jax.vmap(ag.grad(network), in_axes=(None, 0))(params, x[:, None])
+    each = jax.jit(jax.vmap(ag.grad(network), in_axes=(None, 0)))(params, x[:, None])
     mean = {name: np.mean(g, axis=0) for name, g in each.items()}
     close(mean, ag.grad(network)(params, x), 2e-4)
 
@@ -83,7 +83,7 @@ def test_our_grad_within_jaxs_and_around_it():
     # jax differentiates through our tape, whose values are its tracers
     found = jax.jacobian(jax.jit(ag.grad(f)))(x)
     np.testing.assert_allclose(
-        found, jax.hessian(lambda x: jnp.sum(jnp.tanh(x) ** 3))(x), rtol=1e-5
+        found, jax.jit(jax.hessian(lambda x: jnp.sum(jnp.tanh(x) ** 3)))(x), rtol=1e-5
     )
     np.testing.assert_allclose(jax.jit(ag.hessian(f))(x), found, rtol=1e-5, atol=1e-6)
 

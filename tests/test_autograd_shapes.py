@@ -16,8 +16,8 @@ from cnncalc import autograd as ag
 
 torch = pytest.importorskip("torch")
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-MANY = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=SLOW)
-FEW = settings(MANY, max_examples=6)
+MANY = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=SLOW)
+FEW = settings(MANY, max_examples=5)
 small = st.integers(1, 3)
 
 
