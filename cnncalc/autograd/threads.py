@@ -78,31 +78,21 @@ def share(
         with one_blas_thread():
             work(iter(chunks), spaces[0])
         return
-    left, lock = iter(chunks), threading.Lock()
     failed: list[BaseException] = []
 
-    def run(space: Space) -> None:
+    def run(number: int) -> None:
+        # A fixed share each, so that sums are made in one order and runs repeat exactly.
         try:
-            work(_each(left, lock), space)
+            work(iter(chunks[number :: len(spaces)]), spaces[number])
         except BaseException as error:
             failed.append(error)
 
     with one_blas_thread():
-        others = [threading.Thread(target=run, args=(space,)) for space in spaces[1:]]
+        others = [threading.Thread(target=run, args=(i,)) for i in range(1, len(spaces))]
         for thread in others:
             thread.start()
-        run(spaces[0])
+        run(0)
         for thread in others:
             thread.join()
     if failed:
         raise failed[0]
-
-
-def _each(left: Iterator[Chunk], lock: threading.Lock) -> Iterator[Chunk]:
-    while True:
-        with lock:
-            try:
-                chunk = next(left)
-            except StopIteration:
-                return
-        yield chunk

@@ -1,6 +1,5 @@
 """`train`: from a derived network to a verdict, step by step, saving on the way."""
 
-import os
 import signal
 import threading
 import time
@@ -82,25 +81,11 @@ class Interrupts:
             signal.signal(signal.SIGINT, before)
 
 
-@contextmanager
-def one_order() -> Iterator[None]:
-    """Sums of the NumPy engine in one order: its threads take chunks as they come, and which
-    partial sum a chunk goes to changes the last bits. A CNNCALC_THREADS that is set stays."""
-    if os.environ.get("CNNCALC_THREADS"):
-        yield
-        return
-    os.environ["CNNCALC_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop("CNNCALC_THREADS", None)
-
-
 def train(report: Report, options: TrainOptions, progress: Progress | None = None) -> Result:
     """Trains the network of a concrete report; raises `TrainingError`."""
     interrupts = Interrupts()
     try:
-        with interrupts.watched(), quiet(), one_order():
+        with interrupts.watched(), quiet():
             return _Run(report, options, progress, interrupts).run()
     except Problem as problem:  # JAX or the device is absent
         raise TrainingError(problem.diagnostic.message) from None
