@@ -79,7 +79,7 @@ def test_drawn_geometries(case, dtype, chunked):
 
 
 @given(
-    st.sampled_from([2, 4]),
+    st.sampled_from([(2, 3), (4, 3), (2, 5)]),
     st.tuples(st.integers(1, 3), st.integers(1, 13), st.integers(1, 13)),
     st.tuples(st.integers(1, 20), st.integers(1, 20)),
     st.tuples(*[st.integers(-1, 3)] * 4),
@@ -88,9 +88,9 @@ def test_drawn_geometries(case, dtype, chunked):
 )
 @settings(max_examples=100, deadline=None)
 def test_winograd_at_drawn_sizes(tile, volume, channels, pads, dtype, chunked):
-    n, h, w = volume
+    (m, r), (n, h, w) = tile, volume
     (c, f), (top, bottom, left, right) = channels, pads
-    h, w = max(h, 3 - top - bottom, 3), max(w, 3 - left - right, 3)
+    h, w = max(h, r - top - bottom, 3), max(w, r - left - right, 3)
     patch = pytest.MonkeyPatch()
     patch.setattr(fastconv, "CHANNELS", 1)
     patch.setattr(fastconv, "ALONE", 0)
@@ -98,34 +98,37 @@ def test_winograd_at_drawn_sizes(tile, volume, channels, pads, dtype, chunked):
         patch.setattr(winograd, "TILES", 3)
     geo = Geometry((1, 1), ((top, bottom), (left, right)), (1, 1), 1)
     try:
-        with fastconv.using(tile):
-            _compare((n, h, w, c), (3, 3, c, f), geo, dtype, EXACT[dtype, tile])
+        with fastconv.using(m):
+            _compare((n, h, w, c), (r, r, c, f), geo, dtype, EXACT[dtype, max(m, r - 1)])
     finally:
         patch.undo()
 
 
-@pytest.mark.parametrize(("tile", "bound"), [(2, 4e-6), (4, 8e-5), (0, 4e-6)])
-def test_exactness_at_512_channels(tile, bound):
-    geo = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
-    x, w = _drawn("float32", (2, 14, 14, 512), (3, 3, 512, 64))
+@pytest.mark.parametrize(
+    ("tile", "side", "channels", "bound"),
+    [(2, 3, 512, 4e-6), (4, 3, 512, 8e-5), (2, 5, 128, 4e-5), (0, 3, 512, 4e-6), (0, 5, 128, 4e-6)],
+)
+def test_exactness(tile, side, channels, bound):
+    pads = ((side // 2, side // 2),) * 2
+    geo = Geometry((1, 1), pads, (1, 1), 1)
+    x, w = _drawn("float32", (2, 14, 14, channels), (side, side, channels, 64))
     exact = plainconv.forward(x.astype("float64"), w.astype("float64"), geo)
-    with fastconv.using(tile):
-        found = fastconv.forward(x, w, geo)
-    assert abs(found - exact).max() / exact.std() < bound
-    with fastconv.using(tile):
-        found = fastconv.forward(x.astype("float64"), w.astype("float64"), geo)
-    assert abs(found - exact).max() / exact.std() < 1e-12
+    for dtype, limit in (("float32", bound), ("float64", 1e-12)):
+        with fastconv.using(tile):
+            found = fastconv.forward(x.astype(dtype), w.astype(dtype), geo)
+        assert abs(found - exact).max() / exact.std() < limit
 
 
 def test_the_switch(monkeypatch):
     geo = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
     wanted = ((3, 3, 64, 64), geo, (8, 56, 56, 64))
     monkeypatch.delenv("CNNCALC_WINOGRAD", raising=False)
-    assert fastconv._winograd(*wanted) == 2
+    assert fastconv._winograd(*wanted) == (2, 3)
     with fastconv.using(4):
-        assert fastconv._winograd(*wanted) == 4
+        assert fastconv._winograd(*wanted) == (4, 3)
+        assert fastconv._winograd((5, 5, 64, 64), geo, (8, 56, 56, 64)) == (2, 5)
     monkeypatch.setenv("CNNCALC_WINOGRAD", "0")
-    assert fastconv._winograd(*wanted) == 0
+    assert fastconv._winograd(*wanted) is None
     with pytest.raises(ValueError, match="2 or 4"):
         fastconv.using(3).__enter__()
 

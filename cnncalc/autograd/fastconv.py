@@ -10,13 +10,14 @@ chunks in turn. The three maps:
   kernel positions of one residue: each is a convolution of g, at stride 1, with that part of
   the kernel turned by 180 degrees. At stride 1 there is one residue.
 
-3x3 kernels at stride 1 go through `winograd` where channels and filters are many enough; 1x1
-kernels at stride 1, and kernels as large as the image, are one product without a copy. The
-same maps, one kernel position at a time, are in `plainconv`, which this is tested against
+3x3 and 5x5 kernels at stride 1 go through `winograd` where channels and filters are many
+enough; 1x1 kernels at stride 1, and kernels as large as the image, are one product without a
+copy. The same maps, one kernel position at a time, are in `plainconv`, which this is tested against
 and which takes what is left over.
 
-How to choose: `CNNCALC_WINOGRAD=0|2|4` (2 by default, see `winograd` for what each is exact
-to), or `with fastconv.using(4): ...`. `CNNCALC_THREADS` sets the number of threads.
+How to choose: `CNNCALC_WINOGRAD=0|2|4` takes all directly, F(2,3) and F(2,5) (the default), or
+F(4,3) and F(2,5); so does `with fastconv.using(4): ...`. `winograd` says what each is exact to.
+ `CNNCALC_THREADS` sets the number of threads.
 """
 
 import itertools
@@ -45,7 +46,7 @@ _tile: int | None = None  # what `using` asks for
 
 @contextmanager
 def using(tile: int) -> Iterator[None]:
-    """Within it 3x3 convolutions go by Winograd's F(tile, 3), or directly with tile 0."""
+    """Within it 3x3 kernels go by Winograd's F(tile, 3); all go directly with tile 0."""
     global _tile
     before, _tile = _tile, _known(tile)
     try:
@@ -164,12 +165,12 @@ def _is_plain(w: tuple[int, ...], geo: Geometry, out: tuple[int, ...]) -> bool:
     return small or any(s > 1 and d > 1 for s, d in zip(geo.stride, geo.dilation, strict=True))
 
 
-def _winograd(w: tuple[int, ...], geo: Geometry, out: tuple[int, ...]) -> int:
-    """The tile size of Winograd's convolution, 0 where it does not apply or does not pay."""
-    fits = w[:-2] == (3, 3) and geo.stride == geo.dilation == (1, 1) and geo.groups == 1
-    if not fits or min(w[-2:]) < CHANNELS or prod(out) * prod(w[:-1]) < ALONE:
-        return 0
-    return _asked()
+def _winograd(w: tuple[int, ...], geo: Geometry, out: tuple[int, ...]) -> winograd.Tile | None:
+    """Winograd's convolution, where it applies and pays."""
+    fits = w[:-2] in ((3, 3), (5, 5)) and geo.stride == geo.dilation == (1, 1) and geo.groups == 1
+    if not fits or min(w[-2:]) < CHANNELS or prod(out) * prod(w[:-1]) < ALONE or not _asked():
+        return None
+    return winograd.Tile(_asked() if w[0] == 3 else 2, w[0])
 
 
 # --- windows in chunks -------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 The sums are over the buffers that `fastconv` and `winograd` allocate, by the plans they
 allocate by; a test holds them against what NumPy asked for. With T threads, direct maps take T
 chunks of windows; the gradient in w two kernels a thread more; Winograd's take T chunks of tiles
-and the transformed kernel, of a²/9 the kernel's size. None grows with the batch, once it
+and the transformed kernel, of a²/r² the kernel's size. None grows with the batch, once it
 fills the chunks.
 """
 
@@ -47,7 +47,7 @@ def _correlation(w: Shape, geo: Geometry, out: Shape) -> int:
     if tile := fastconv._winograd(w, geo, out):
         layout = winograd.plan(tile, out, w[-2], workers())
         chunks = min(workers(), len(layout.chunks()))
-        return chunks * sum(layout.most().values()) + (tile + 2) ** 2 * w[-2] * w[-1]
+        return chunks * sum(layout.most().values()) + tile.a**2 * w[-2] * w[-1]
     plan = fastconv.plan(geo, out[0], out[1:-1], w)
     return plan.shares * sum(plan.most().values())
 
@@ -76,7 +76,7 @@ def _kernel(w: Shape, geo: Geometry, y: Shape) -> int:
     """The chunks, and a sum and a product a thread."""
     if tile := fastconv._winograd(w, geo, y):
         tiled = winograd.plan(tile, y, w[-2], workers())
-        numbers = sum(tiled.most().values()) + 2 * (tile + 2) ** 2 * w[-2] * w[-1]
+        numbers = sum(tiled.most().values()) + 2 * tile.a**2 * w[-2] * w[-1]
         return min(workers(), len(tiled.chunks())) * numbers
     plan = fastconv.plan(geo, y[0], y[1:-1], w)
     return plan.shares * (sum(plan.most().values()) + 2 * prod(w))
