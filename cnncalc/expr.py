@@ -68,8 +68,8 @@ class Node:
         return f"{self.kind}({self.value}{inner})"
 
 
-def parse(text: str) -> Node:
-    """The tree of an expression, or `ExprError`.
+def parse(text: str, implicit: bool = False) -> Node:
+    """The tree of an expression, or `ExprError`; with `implicit`, `2P` is 2*P.
 
     >>> parse("2*k + 1")
     binary(+, binary(*, number(2), name(k)), number(1))
@@ -79,7 +79,7 @@ def parse(text: str) -> Node:
     """
     if len(text) > MAX_TEXT:
         raise ExprError(f"the expression is longer than {MAX_TEXT} characters", MAX_TEXT)
-    parser = _Parser(text)
+    parser = _Parser(text, implicit)
     node = parser.expression(0)
     parser.finish()
     return node
@@ -112,8 +112,9 @@ def _tokens(text: str) -> list[_Token]:
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, implicit: bool = False) -> None:
         self.tokens = _tokens(text)
+        self.implicit = implicit
         self.at = 0
         self.depth = 0
 
@@ -130,20 +131,31 @@ class _Parser:
         if self.depth > MAX_NESTING:
             raise ExprError(f"nested more than {MAX_NESTING} deep", self.token.offset)
         left = self.operand()
-        while BINDING.get(self.token.text, -1) > binding:
-            mark = self.take()
+        while self.binding() > binding:
+            mark = self.take() if self.token.text in BINDING else self.times()
             # ** groups to the right: 2**3**2 is 2**(3**2), and 2**-1 is allowed.
             right = self.expression(BINDING[mark.text] - (mark.text == "**"))
             left = Node("binary", mark.text, mark.offset, (left, right))
         self.depth -= 1
         return left
 
+    def binding(self) -> int:
+        """How strongly the next token binds; -1 where it joins nothing."""
+        token = self.token
+        if self.implicit and (token.kind == "name" or token.text == "("):
+            return BINDING["*"]
+        return BINDING.get(token.text, -1)
+
+    def times(self) -> _Token:
+        """The multiplication sign that is left out in `2P` and `K(C + 1)`."""
+        return _Token("mark", "*", self.token.offset)
+
     def operand(self) -> Node:
         token = self.take()
         if token.kind == "number":
             return _number(token)
         if token.kind == "name":
-            call = self.token.text == "("
+            call = self.token.text == "(" and not (self.implicit and token.text not in FUNCTIONS)
             return self.call(token) if call else Node("name", token.text, token.offset)
         if token.text in ("+", "-"):
             return Node("sign", token.text, token.offset, (self.expression(SIGN_BINDING),))

@@ -44,7 +44,7 @@ def read(text: str) -> Figure | None:
     plain = re.sub("[,_ ]", "", digits)
     scale = Fraction(10 ** int(exponent or 0) * SUFFIXES[suffix.lower()])
     decimals = len(plain.partition(".")[2])
-    exact = not suffix and not exponent
+    exact = not suffix and not (exponent and decimals)  # 1e6 is a number, 1.5e6 a rounded one
     digit = Fraction(0) if exact else scale / 10**decimals
     return Figure(Fraction(plain) * scale, digit)
 

@@ -227,6 +227,19 @@ class Layer:
         """Multiply-adds of one forward pass of one item."""
         return 0
 
+    def fan_in(self, inputs: Shapes, dialect: Dialect) -> Number | None:
+        """Weights that one output value is computed with; None where there are none.
+
+        Of a kernel (..., inputs, outputs) those that belong to one output.
+        """
+        kernel = self.weights(inputs, dialect).get("kernel")
+        return None if kernel is None else product(kernel[:-1])
+
+    def connections(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
+        """Connections as LeCun 1998 counts them: one a multiply-add, one a bias and output."""
+        own = "bias" in self.weights(inputs, dialect)
+        return self.macs(inputs, output, dialect) + (product(output) if own else 0)
+
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         """Size problems other than those of sliding windows (rules judge those)."""
         return iter(())

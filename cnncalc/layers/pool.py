@@ -23,6 +23,7 @@ from .base import (
     Window,
     axes,
     pads,
+    product,
     rank_misfits,
     spatial,
 )
@@ -291,6 +292,11 @@ class Subsample(Layer, op="subsample"):
 
     def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
         return {"coefficient": (inputs[0][-1],), "bias": (inputs[0][-1],)}
+
+    def connections(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
+        """Every output value reads its window and a bias: 5 connections for 2x2."""
+        taps = product([w.k for w in self.windows(inputs, dialect)])
+        return product(output) * (taps + 1)
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         return rank_misfits(self, inputs[0], ("kernel",))
