@@ -12,6 +12,8 @@ from .dialects import Dialect, dialect
 from .layers import REGISTRY
 from .layers.base import Layer
 from .layers.fields import Count
+from .marking import NOTHING, Marking
+from .marking import read as read_marking
 from .scope import Scope
 from .source import Node, shorten
 from .spec import MAX_NAME, Block, Spec
@@ -33,6 +35,7 @@ class Vertex(NamedTuple):
     scope: Scope | None = None
     share: str | None = None
     broken: bool = False  # stands in for an item that could not be read
+    marking: Marking = NOTHING
 
 
 class Group(NamedTuple):
@@ -45,6 +48,7 @@ class Group(NamedTuple):
     expect: Node | None
     scope: Scope
     span: Span | None
+    marking: Marking = NOTHING
 
 
 class Graph(NamedTuple):
@@ -274,7 +278,7 @@ class _Unroller:
         else:
             output = self.block(self.spec.blocks[op], value, inner, place, current, op_key)[0]
         group = Group(name, first, len(self.vertices), output, keys.get("expect"), place.scope,
-                      op_key.span)  # fmt: skip
+                      op_key.span, self.marking(keys, place))  # fmt: skip
         self.groups.append(group)
         return output
 
@@ -337,9 +341,17 @@ class _Unroller:
         self.ops[name] = op
         self.vertices.append(
             Vertex(name, cls.build(values), current, place.dialect, op_key.span, spans,
-                   keys.get("expect"), place.scope, share)
+                   keys.get("expect"), place.scope, share, marking=self.marking(keys, place))
         )  # fmt: skip
         return name
+
+    def marking(self, keys: Mapping[str, Node], place: Place) -> Marking:
+        """How a key marks the answers here; what cannot be read is told, and left out."""
+        try:
+            return read_marking(keys, place.scope)
+        except Problem as problem:
+            self.report(problem)
+            return NOTHING
 
     def wrong_inputs(self, op: str, cls: type[Layer], count: int, op_key: Node) -> Problem:
         if cls.inputs_max == 1:

@@ -7,11 +7,12 @@ from . import expr
 from .diagnostics import Problem, Span
 from .layers import REGISTRY
 from .layers.base import Layer
+from .marking import MARKING_KEYS
 from .scope import Scope
 from .source import Node, shorten
 from .spec import Block
 
-ITEM_KEYS = ("name", "from", "expect", "dialect", "share")
+ITEM_KEYS = ("name", "from", "expect", "dialect", "share", *MARKING_KEYS)
 JOINS = ("concat", "add", "multiply", "matmul")
 REPEAT = "repeat"
 

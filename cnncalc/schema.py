@@ -9,6 +9,7 @@ from .items import ITEM_KEYS, JOINS
 from .layers import REGISTRY
 from .layers.base import Layer
 from .layers.fields import EXPRESSION, MISSING, Axes, Field, Table, Volume
+from .marking import SCHEMA as MARKING
 from .spec import DOMAIN_KEYS, TOP_KEYS
 
 DIALECT = {"type": "string", "pattern": f"^({'|'.join(DIALECTS)}|onnx:[0-9]+)$"}
@@ -70,6 +71,7 @@ def _top() -> dict[str, Any]:
             "properties": dict.fromkeys(BUDGETS, limits),
             "additionalProperties": False,
         },
+        **MARKING,
     }
     assert tuple(found) == TOP_KEYS or set(found) == set(TOP_KEYS)
     return found
@@ -115,6 +117,7 @@ def _layer() -> dict[str, Any]:
         "expect": {"$ref": "#/$defs/expect"},
         "dialect": DIALECT,
         "share": NAME,
+        **MARKING,
     }
     assert set(properties) == set(ITEM_KEYS)
     properties |= {op: _op(op, cls) for op, cls in REGISTRY.items()}

@@ -12,12 +12,14 @@ from .dialects import DEFAULT, Dialect, dialect
 from .formula import Number, Symbol, symbols
 from .layers.base import Shape
 from .layers.fields import Volume
+from .marking import MARKING_KEYS, NOTHING, Marking
+from .marking import read as read_marking
 from .scope import Scope
 from .source import STARTER, Node, Source, shorten
 
 TOP_KEYS = (
     "name", "description", "dialect", "input", "inputs", "let", "assume", "blocks", "layers",
-    "outputs", "expect", "budget",
+    "outputs", "expect", "budget", *MARKING_KEYS,
 )  # fmt: skip
 DOMAIN_KEYS = ("min", "max", "multiple_of")
 MAX_SYMBOLS = 32
@@ -49,6 +51,7 @@ class Spec(NamedTuple):
     expect: Node | None
     budget: Node | None
     sized: bool  # all input volumes could be read
+    marking: Marking = NOTHING
 
 
 class Reader:
@@ -81,7 +84,7 @@ class Reader:
         return Spec(
             self.source, name, override or own, inputs, self.scope, self.symbols,
             self._blocks(), self._layers(), self._outputs(),
-            root.get("expect"), self._mapping("budget"), self.sized,
+            root.get("expect"), self._mapping("budget"), self.sized, self._marking(),
         )  # fmt: skip
 
     def unknown_keys(self, node: Node, known: tuple[str, ...], what: str) -> None:
@@ -119,6 +122,14 @@ class Reader:
             self.found.add("E006", f"{key} must be a mapping, got {node.describe()}", node.span)
             return None
         return node
+
+    def _marking(self) -> Marking:
+        given = {key.text: value for key, value in self.root.pairs if key.text in MARKING_KEYS}
+        try:
+            return read_marking(given, self.scope)
+        except Problem as problem:
+            self.found.catch(problem)
+            return NOTHING
 
     # --- names -----------------------------------------------------------------
 
