@@ -13,7 +13,7 @@ from .source import Node, shorten
 from .spec import Block
 
 ITEM_KEYS = ("name", "from", "expect", "dialect", "share", *MARKING_KEYS)
-JOINS = ("concat", "add", "multiply", "matmul")
+JOINS = tuple(op for op, cls in REGISTRY.items() if cls.inputs_min > 1)
 REPEAT = "repeat"
 
 Tell = Callable[[Problem], None]

@@ -353,9 +353,9 @@ class Reader:
         return found
 
     def _block(self, key: Node, body: Node) -> Block:
-        from .layers import REGISTRY
+        from .layers import RESERVED
 
-        if key.text in REGISTRY or key.text == "repeat":
+        if key.text in RESERVED or key.text == "repeat":
             raise Problem("E009", f"'{key.text}' is an op; a block needs another name", key.span)
         if body.kind == "list":
             return Block(key.text, (), body, key.span)

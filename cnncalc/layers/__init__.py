@@ -22,11 +22,33 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .arithmetic import Abs, Clip, Exp, Max, Normalise, Power, Rescale, Sum
 from .base import REGISTRY, Fix, Layer, Misfit, Reach, Run, Shape
 from .conv import Conv, ConvTranspose, DepthwiseConv, SeparableConv
 from .dense import Dense, Linear, SoftmaxCrossEntropy
-from .merge import Add, Concat, Multiply
-from .norm import LRN, BatchNorm, Dropout, GroupNorm, Identity, LayerNorm, Scale
+from .merge import Add, Average, Concat, Divide, Matmul, Maximum, Minimum, Multiply, Subtract
+from .norm import (
+    LRN,
+    BatchNorm,
+    Dropout,
+    GroupNorm,
+    Identity,
+    LayerNorm,
+    LayerScale,
+    Scale,
+    StochasticDepth,
+)
+from .piecewise import (
+    CELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardtanh,
+    LogSigmoid,
+    Softshrink,
+    Softsign,
+    Tanhshrink,
+)
 from .pool import (
     AdaptiveAvgPool,
     AvgPool,
@@ -35,52 +57,99 @@ from .pool import (
     MaxPool,
     Subsample,
 )
-from .reshape import ChannelShuffle, Flatten, Mean, Permute, Reshape, Slice
+from .resample import Resize
+from .reshape import ChannelShuffle, Flatten, Mean, Permute, Reshape
 from .resize import Crop, Pad, PixelShuffle, Upsample
+from .select import Chunk, Expand, Gather, Slice, Split, Squeeze, Unsqueeze
+from .tokens import ClassToken, Constant, Embedding, Parameter, Positional
+from .windows import Roll, WindowPartition, WindowReverse
+
+RESERVED = frozenset({
+    "conv", "depthwise_conv", "separable_conv", "conv_transpose", "maxpool", "avgpool",
+    "global_avgpool", "global_maxpool", "adaptive_avgpool", "dense", "linear", "flatten",
+    "reshape", "permute", "pad", "crop", "upsample", "pixel_shuffle", "channel_shuffle",
+    "slice", "mean", "batchnorm", "layernorm", "groupnorm", "lrn", "scale", "subsample",
+    "dropout", "identity", "relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "sigmoid",
+    "tanh", "softmax", "log_softmax", "hardswish", "hardsigmoid", "prelu", "softplus", "mish",
+    "attention", "embedding", "lstm", "gru", "concat", "add", "multiply", "matmul",
+    "softmax_cross_entropy",
+})  # fmt: skip
+"""Ops whose names no block may take. Ops added since give way to a block of their name, so
+that a spec written before them keeps its meaning."""
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
     "LRN",
     "REGISTRY",
+    "RESERVED",
+    "SELU",
+    "Abs",
     "AdaptiveAvgPool",
     "Add",
+    "Average",
     "AvgPool",
     "BatchNorm",
     "ChannelShuffle",
+    "Chunk",
+    "ClassToken",
+    "Clip",
     "Concat",
+    "Constant",
     "Conv",
     "ConvTranspose",
     "Crop",
     "Dense",
     "DepthwiseConv",
+    "Divide",
     "Dropout",
+    "Embedding",
+    "Exp",
+    "Expand",
     "Fix",
     "Flatten",
+    "Gather",
     "GlobalAvgPool",
     "GlobalMaxPool",
     "GroupNorm",
+    "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
+    "Hardtanh",
     "Identity",
     "Layer",
     "LayerNorm",
+    "LayerScale",
     "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
+    "Matmul",
+    "Max",
     "MaxPool",
+    "Maximum",
     "Mean",
+    "Minimum",
     "Misfit",
     "Mish",
     "Multiply",
+    "Normalise",
     "PReLU",
     "Pad",
+    "Parameter",
     "Permute",
     "PixelShuffle",
+    "Positional",
+    "Power",
     "ReLU",
     "ReLU6",
     "Reach",
+    "Rescale",
     "Reshape",
+    "Resize",
+    "Roll",
     "Run",
     "Scale",
     "SeparableConv",
@@ -91,7 +160,18 @@ __all__ = [
     "Softmax",
     "SoftmaxCrossEntropy",
     "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Split",
+    "Squeeze",
+    "StochasticDepth",
     "Subsample",
+    "Subtract",
+    "Sum",
     "Tanh",
+    "Tanhshrink",
+    "Unsqueeze",
     "Upsample",
+    "WindowPartition",
+    "WindowReverse",
 ]

@@ -114,6 +114,19 @@ def standardize(x: Any, over: tuple[int, ...], eps: Any) -> Any:
     return centred * (1 / ag.sqrt(var + number(eps, x)))
 
 
+def normalised(x: Any, axis: int, p: Any, eps: Any) -> Any:
+    """x over its p-norm along an axis, or over eps where that is larger.
+
+    The power sum is compared before the root is taken, whose slope has no end at 0.
+    """
+    from .. import autograd as ag
+
+    size = x * x if p == 2 else ag.abs(x) ** p
+    total = ag.sum(size, axis=axis, keepdims=True)
+    least = number(Fraction(eps) ** p, x)
+    return x * ag.maximum(total, least) ** number(Fraction(-1, p), x)
+
+
 def keep_statistics(run: "Pass", old: Any, batch: Any, count: int) -> None:
     """Running mean and variance go a tenth of the way to the batch's, its variance unbiased."""
     from .. import autograd as ag

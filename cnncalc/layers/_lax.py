@@ -144,7 +144,7 @@ def conv_transpose(run: Any, x: Any, w: Any, layer: Any) -> Any:
     )
 
 
-def _smaller(a: Any, b: Any) -> Any:
+def smaller(a: Any, b: Any) -> Any:
     from jax import core
 
     return min(a, b) if isinstance(a, int) and isinstance(b, int) else core.min_dim(a, b)
@@ -180,7 +180,7 @@ def _pool_windows(run: Any, x: Any, layer: Any) -> list[tuple[Any, ...]]:
         if up:
             last = (n + before + after - K + s - 1) // s
         if clip:
-            last = _smaller(last, (n + before - 1) // s)
+            last = smaller(last, (n + before - 1) // s)
         total = last * s + K if up else n + before + after
         found.append((kernels[axis], s, dilations[axis], before, after, total - n - before))
     return found

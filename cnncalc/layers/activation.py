@@ -1,9 +1,12 @@
 """Activation functions: element by element, save the two softmaxes over the channels."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from .base import Dialect, Examples, Flag, Layer, Rational, Run, Shape, Shapes
+from .base import Dialect, Examples, Flag, Index, Layer, Misfit, Rational, Run, Shape, Shapes
+from .reshape import axis_misfits
+from .select import along
 
 if TYPE_CHECKING:
     from ..execute import Pass
@@ -151,32 +154,43 @@ class Tanh(_Activation, op="tanh"):
         return lax.tanh(x)
 
 
-class Softmax(_Activation, op="softmax"):
-    """Softmax over the channels: exp(x_c) over the sum of all exp(x_c)."""
+class _Softmax(_Activation):
+    """Shared facts of the two functions that look along one axis."""
+
+    axis: Any = Index(default=-1)
+
+    examples = (*VOLUMES, ("7x6x3", {"axis": 0}))
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        return axis_misfits([self.axis], len(inputs[0]), "axis")
+
+
+class Softmax(_Softmax, op="softmax"):
+    """Softmax over the channels, or another axis: exp(x_c) over the sum of all exp(x_c)."""
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
 
-        return ag.softmax(x, axis=-1)
+        return ag.softmax(x, axis=along(self.axis, x.ndim))
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax
 
-        return jax.nn.softmax(x, axis=-1)
+        return jax.nn.softmax(x, axis=self.axis + 1 if self.axis >= 0 else self.axis)
 
 
-class LogSoftmax(_Activation, op="log_softmax"):
-    """Logarithm of the softmax over the channels: x_c - log sum exp(x_c)."""
+class LogSoftmax(_Softmax, op="log_softmax"):
+    """Logarithm of the softmax over the channels, or another axis: x_c - log sum exp(x_c)."""
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
 
-        return ag.log_softmax(x, axis=-1)
+        return ag.log_softmax(x, axis=along(self.axis, x.ndim))
 
     def reference(self, run: Run, x: Any) -> Any:
         import jax
 
-        return jax.nn.log_softmax(x, axis=-1)
+        return jax.nn.log_softmax(x, axis=self.axis + 1 if self.axis >= 0 else self.axis)
 
 
 class Hardswish(_Activation, op="hardswish"):
@@ -194,17 +208,30 @@ class Hardswish(_Activation, op="hardswish"):
 
 
 class Hardsigmoid(_Activation, op="hardsigmoid"):
-    """Piecewise sigmoid: min(max(0, x + 3), 6)/6 (torch.nn.Hardsigmoid)."""
+    """Piecewise sigmoid: min(max(0, alpha·x + beta), 1), alpha 1/6 and beta 1/2 unless given.
+
+    (torch.nn.Hardsigmoid; ONNX HardSigmoid has alpha 0.2.)
+    """
+
+    alpha: Any = Rational(default=Fraction(1, 6))
+    beta: Any = Rational(default=Fraction(1, 2))
+
+    examples = (*VOLUMES, ("7x6x3", {"alpha": "0.2"}))
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag
 
-        return _ag.six_step(x + 3) / 6
+        if (self.alpha, self.beta) == (Fraction(1, 6), Fraction(1, 2)):
+            return _ag.six_step(x + 3) / 6
+        six = 6 * _ag.number(self.alpha, x) * x + 6 * _ag.number(self.beta, x)
+        return _ag.six_step(six) / 6
 
     def reference(self, run: Run, x: Any) -> Any:
         from jax import lax
 
-        return lax.clamp(0.0, x + 3.0, 6.0) / 6.0
+        if (self.alpha, self.beta) == (Fraction(1, 6), Fraction(1, 2)):
+            return lax.clamp(0.0, x + 3.0, 6.0) / 6.0
+        return lax.clamp(0.0, float(self.alpha) * x + float(self.beta), 1.0)
 
 
 class PReLU(_Activation, op="prelu"):

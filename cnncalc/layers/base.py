@@ -19,8 +19,10 @@ from .fields import (
     Field,
     Flag,
     Index,
+    Indices,
     Padding,
     PerAxis,
+    Ranges,
     Rational,
     Table,
     Text,
@@ -40,11 +42,13 @@ __all__ = [
     "Fix",
     "Flag",
     "Index",
+    "Indices",
     "Layer",
     "Misfit",
     "Number",
     "Padding",
     "PerAxis",
+    "Ranges",
     "Rational",
     "Reach",
     "Run",
@@ -107,7 +111,8 @@ REGISTRY: dict[str, type["Layer"]] = {}
 @dataclass_transform(
     frozen_default=True,
     field_specifiers=(
-        Axes, Choice, Count, Flag, Index, Padding, PerAxis, Rational, Table, Text, Volume,
+        Axes, Choice, Count, Flag, Index, Indices, Padding, PerAxis, Ranges, Rational, Table,
+        Text, Volume,
     ),
 )  # fmt: skip
 class Layer:

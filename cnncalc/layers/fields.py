@@ -233,6 +233,49 @@ class Axes(Field):
         return tuple(values)
 
 
+class Indices(Field):
+    """One position or a list of them, counted from 0, or from the end where negative."""
+
+    what = "a position or a list of positions"
+    schema = {"anyOf": [EXPRESSION, {"type": "array", "items": EXPRESSION, "minItems": 1}]}
+    MOST = 100_000
+
+    def read(self, node: Node, scope: Scope) -> Any:
+        if node.kind != "list":
+            return self.number(node, scope, -LIMIT)
+        if not node.items or len(node.items) > self.MOST:
+            raise self.refuse(node, f"it must name between 1 and {self.MOST:,}")
+        return tuple(self.number(scope.resolve(item), scope, -LIMIT) for item in node.items)
+
+
+class Ranges(Field):
+    """One range an axis from the first: `start:stop:step`, each part optional, as in Python."""
+
+    what = "a list of ranges such as [0::2, 1:-1]"
+    schema = {"anyOf": [EXPRESSION, {"type": "array", "items": EXPRESSION, "minItems": 1}]}
+
+    def read(self, node: Node, scope: Scope) -> Any:
+        if node.kind == "none":
+            return None
+        items = node.items if node.kind == "list" else [node]
+        if not items:
+            raise self.refuse(node, "the list is empty")
+        return tuple(self._range(scope.resolve(item), scope) for item in items)
+
+    def _range(self, node: Node, scope: Scope) -> tuple[Any, Any, Any]:
+        parts = node.text.split(":") if node.kind == "text" else []
+        if not 2 <= len(parts) <= 3:
+            raise self.refuse(node, "a range has colons: 2:5, 1:-1, 0::2, or : for all")
+        at, found = 0, []
+        for part in parts:
+            given = scope.evaluate(part, node, at) if part.strip() else None
+            found.append(None if given is None else checked(given, node, self, -LIMIT))
+            at += len(part) + 1
+        start, stop, step = (*found, None)[:3]
+        step = 1 if step is None else checked(step, node, self, 1)
+        return 0 if start is None else start, stop, step
+
+
 class Index(Field):
     """A whole number that may be negative, counted from the end as in NumPy."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, compare
-from .base import Dialect, Index, Layer, Misfit, Run, Shape, Shapes
+from .base import Dialect, Fix, Flag, Index, Layer, Misfit, Run, Shape, Shapes, product
 from .reshape import position, volume_text
 
 if TYPE_CHECKING:
@@ -189,3 +189,176 @@ class Multiply(_Elementwise, op="multiply"):
                 x = x.reshape((x.shape[0], *(1,) * (rank - 2), x.shape[1]))
             total = total * x
         return total
+
+
+class Subtract(_Elementwise, op="subtract"):
+    """The first input less the second, value by value; an axis of size 1 is repeated."""
+
+    inputs_max = 2
+    examples = ((["5x6x4", "5x6x4"], {}), (["7x1", "7x3"], {}))
+
+    def forward(self, run: "Pass", *xs: Any) -> Any:
+        return xs[0] - xs[1]
+
+    def reference(self, run: Run, *xs: Any) -> Any:
+        return xs[0] + -1.0 * xs[1]
+
+
+class Divide(_Elementwise, op="divide"):
+    """The first input over the second, value by value; an axis of size 1 is repeated."""
+
+    inputs_max = 2
+    examples = ((["5x6x4", "5x6x4"], {}), (["7x3", "7x1"], {}))
+
+    def forward(self, run: "Pass", *xs: Any) -> Any:
+        from .. import autograd as ag
+
+        return ag.divide(xs[0], xs[1])
+
+    def reference(self, run: Run, *xs: Any) -> Any:
+        return xs[0] / xs[1]
+
+
+class Maximum(_Elementwise, op="maximum"):
+    """The largest of the inputs, value by value; an axis of size 1 is repeated.
+
+    (Caffe's Eltwise MAX, keras.layers.Maximum.)
+    """
+
+    nonlinear = True
+    examples = ((["5x6x4", "5x6x4", "5x6x4"], {}), (["7x1", "7x3"], {}))
+
+    def forward(self, run: "Pass", *xs: Any) -> Any:
+        from .. import autograd as ag
+
+        found = xs[0]
+        for x in xs[1:]:
+            found = ag.maximum(found, x)
+        return found
+
+    def reference(self, run: Run, *xs: Any) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.max(jnp.stack(jnp.broadcast_arrays(*xs)), axis=0)
+
+
+class Minimum(_Elementwise, op="minimum"):
+    """The smallest of the inputs, value by value; an axis of size 1 is repeated."""
+
+    nonlinear = True
+    examples = ((["5x6x4", "5x6x4", "5x6x4"], {}), (["7x1", "7x3"], {}))
+
+    def forward(self, run: "Pass", *xs: Any) -> Any:
+        from .. import autograd as ag
+
+        found = xs[0]
+        for x in xs[1:]:
+            found = ag.minimum(found, x)
+        return found
+
+    def reference(self, run: Run, *xs: Any) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.min(jnp.stack(jnp.broadcast_arrays(*xs)), axis=0)
+
+
+class Average(_Elementwise, op="average"):
+    """The mean of the inputs, value by value; an axis of size 1 is repeated."""
+
+    examples = ((["5x6x4", "5x6x4", "5x6x4"], {}), (["7x1", "7x3"], {}))
+
+    def forward(self, run: "Pass", *xs: Any) -> Any:
+        total = xs[0]
+        for x in xs[1:]:
+            total = total + x
+        return total / len(xs)
+
+    def reference(self, run: Run, *xs: Any) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.mean(jnp.stack(jnp.broadcast_arrays(*xs)), axis=0)
+
+
+class Matmul(Layer, op="matmul"):
+    """The matrix product of two volumes: ...xMxK times ...xKxN gives ...xMxN.
+
+    The axes before the last two are stacks of matrices; there an axis of size 1 is repeated,
+    and missing ones count as 1. `transpose_a` and `transpose_b` swap the last two axes of an
+    input first: scores of attention are queries times keys with `transpose_b`
+    (numpy.matmul, ONNX MatMul).
+
+    >>> from cnncalc.dialects import DEFAULT
+    >>> Matmul(transpose_b=True).output([(12, 197, 64), (12, 197, 64)], DEFAULT)
+    (12, 197, 197)
+    """
+
+    transpose_a: Any = Flag(default=False)
+    transpose_b: Any = Flag(default=False)
+
+    inputs_min = 2
+    inputs_max = 2
+    examples = (
+        (["5x6", "6x4"], {}),
+        (["3x5x6", "3x4x6"], {"transpose_b": True}),
+        (["2x3x6x5", "3x6x4"], {"transpose_a": True}),
+        (["2x1x5x6", "1x3x6x4"], {}),
+    )
+
+    def _matrices(self, inputs: Shapes) -> tuple[Shape, Shape]:
+        """Both shapes with one number of axes, turned as the product reads them."""
+        rank = max(2, *(len(shape) for shape in inputs))
+        a, b = ((1,) * (rank - len(shape)) + tuple(shape) for shape in inputs[:2])
+        if self.transpose_a:
+            a = (*a[:-2], a[-1], a[-2])
+        if self.transpose_b:
+            b = (*b[:-2], b[-1], b[-2])
+        return a, b
+
+    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
+        a, b = self._matrices(inputs)
+        stacks = (_joined(list(sizes)) for sizes in zip(a[:-2], b[:-2], strict=True))
+        return (*stacks, a[-2], b[-1])
+
+    def macs(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
+        """One multiply-add for every output value and inner position."""
+        return product((*output, self._matrices(inputs)[0][-1]))
+
+    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
+        for i, shape in enumerate(inputs, 1):
+            if len(shape) < 2:
+                text = f"matmul needs matrices, but input {i} is a flat vector of {shape[0]}"
+                yield Misfit("S008", text)
+                return
+        a, b = self._matrices(inputs)
+        both = f"({volume_text(inputs[0])} and {volume_text(inputs[1])})"
+        if compare(a[-1], b[-2]) in (-1, 1):
+            text = f"the inner sizes differ, {a[-1]} and {b[-2]} {both}"
+            yield Misfit("S003", text, None, self._turned())
+            return
+        for axis, (n, m) in enumerate(zip(a[:-2], b[:-2], strict=True)):
+            if compare(n, 1) != 0 and compare(m, 1) != 0 and compare(n, m) in (-1, 1):
+                yield Misfit("S003", f"axis {axis} of the stacks is {n} and {m} {both}")
+                return
+
+    def _turned(self) -> tuple[Fix, ...]:
+        flags = (("transpose_b", self.transpose_b), ("transpose_a", self.transpose_a))
+        return tuple(Fix(f"{name}: {str(not on).lower()}", {name: not on}) for name, on in flags)
+
+    def forward(self, run: "Pass", *xs: Any) -> Any:
+        from .. import autograd as ag
+
+        rank = max(x.ndim for x in xs)
+        made = []
+        for x, turn in zip(xs, (self.transpose_a, self.transpose_b), strict=True):
+            x = ag.reshape(x, (x.shape[0], *(1,) * (rank - x.ndim), *x.shape[1:]))
+            made.append(ag.transpose(x, (*range(rank - 2), rank - 1, rank - 2)) if turn else x)
+        return ag.matmul(*made)
+
+    def reference(self, run: Run, *xs: Any) -> Any:
+        import jax.numpy as jnp
+
+        rank = max(x.ndim for x in xs)
+        a, b = (x.reshape((x.shape[0], *(1,) * (rank - x.ndim), *x.shape[1:])) for x in xs)
+        left = "...km" if self.transpose_a else "...mk"
+        right = "...nk" if self.transpose_b else "...kn"
+        return jnp.einsum(f"{left},{right}->...mn", a, b)

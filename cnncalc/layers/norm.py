@@ -221,6 +221,38 @@ class Dropout(Layer, op="dropout"):
         return x
 
 
+class StochasticDepth(Layer, op="stochastic_depth"):
+    """Stochastic depth: drops a whole branch with probability `rate`, in training only.
+
+    The identity at inference, and no parameters. In training every item of the batch is
+    dropped by itself, and the others grow by 1/(1 - rate) (Huang 2016;
+    torchvision.ops.StochasticDepth in mode "row").
+    """
+
+    rate: Any = Rational(default=Fraction(1, 5), low=0, below=1)
+
+    in_place = True
+    examples = (("7x7x96", {}), ("197x8", {"rate": "0.1"}))
+
+    def forward(self, run: "Pass", x: Any) -> Any:
+        """In training times one 0 or 1/(1 - rate) an item, where the run draws them."""
+        if not run.training or run.mask is None or not self.rate:
+            return x
+        return x * run.mask((x.shape[0], *(1,) * (x.ndim - 1)), float(self.rate))
+
+    def reference(self, run: Run, x: Any) -> Any:
+        return x
+
+
+class LayerScale(Scale, op="layer_scale"):
+    """Layer scale: a trained multiplier for every channel of a residual branch.
+
+    scale (C,), small at first (Touvron 2021; ConvNeXt, CaiT).
+    """
+
+    examples = (("6x6x4", {}), ("9x5", {}), ("10", {}))
+
+
 class Identity(Layer, op="identity"):
     """The identity: the output is the input."""
 

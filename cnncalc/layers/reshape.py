@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..formula import Number, ceil_div, compare, maximum
+from ..formula import Number, compare, maximum
 from .base import (
     Axes,
     Count,
     Dialect,
     Fix,
     Flag,
-    Index,
     Layer,
     Misfit,
     Reach,
@@ -192,66 +191,6 @@ class ChannelShuffle(Layer, op="channel_shuffle"):
         c = x.shape[-1]
         y = x.reshape((*x.shape[:-1], self.groups, c // self.groups))
         return y.swapaxes(-1, -2).reshape(x.shape)
-
-
-def _from_start(place: Number, n: Number) -> Number:
-    return n + place if compare(place, 0) == -1 else place
-
-
-class Slice(Layer, op="slice"):
-    """A part of one axis: positions start, start + step, ... below stop, as in Python.
-
-    The axis is counted without the batch; negative positions count from the end.
-    """
-
-    axis: Any = Index()
-    start: Any = Index(default=0)
-    stop: Any = Index(default=None)
-    step: Any = Count(default=1)
-
-    examples = (
-        ("9x8x4", {"axis": 0, "start": 2, "stop": 7}),
-        ("9x8x4", {"axis": -1, "stop": 2}),
-        ("9x8x4", {"axis": 1, "start": -5, "stop": -1, "step": 2}),
-        ("20", {"axis": 0, "start": 3}),
-    )
-
-    def _ends(self, n: Number) -> tuple[Number, Number]:
-        stop = n if self.stop is None else self.stop
-        return _from_start(self.start, n), _from_start(stop, n)
-
-    def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
-        shape = inputs[0]
-        axis = position(self.axis, len(shape))
-        if axis is None:
-            return shape
-        start, stop = self._ends(shape[axis])
-        return (*shape[:axis], ceil_div(stop - start, self.step), *shape[axis + 1 :])
-
-    def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
-        axis = position(self.axis, len(inputs[0]))
-        if axis is None:
-            yield from axis_misfits([self.axis], len(inputs[0]), "axis")
-            return
-        n = inputs[0][axis]
-        start, stop = self._ends(n)
-        where = f"positions {start} to {stop} of axis {axis}, which has {n}"
-        if compare(stop, n) == 1 or compare(start, 0) == -1:
-            yield Misfit("S009", f"the slice takes {where}", "start" if stop == n else "stop")
-        elif compare(start, stop) in (0, 1):
-            yield Misfit("S009", f"nothing is left: the slice takes {where}", "start")
-
-    def forward(self, run: "Pass", x: Any) -> Any:
-        from .. import autograd as ag
-
-        axis = self.axis + 1 if self.axis >= 0 else self.axis + x.ndim
-        chosen = slice(self.start, self.stop, self.step)
-        return ag.getitem(x, (*(slice(None),) * axis, chosen))
-
-    def reference(self, run: Run, x: Any) -> Any:
-        from . import _lax
-
-        return _lax.cut(x, self.axis, self.start, self.stop, self.step)
 
 
 class Mean(Layer, op="mean"):
