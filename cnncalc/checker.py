@@ -64,16 +64,25 @@ def _with_gradients(report: Report, batch: int, seed: int, progress: Progress | 
 def _derived(
     spec: "str | os.PathLike[str] | Source | Network", sets: Mapping[str, Any], dialect: str | None
 ) -> Report:
+    network = read(spec, sets, dialect)
+    return network if isinstance(network, Report) else network.derive()
+
+
+def read(
+    spec: "str | os.PathLike[str] | Source | Network",
+    sets: Mapping[str, Any] | None = None,
+    dialect: str | None = None,
+) -> Network | Report:
+    """The network of a spec, or a report of why it cannot be read at all; never raises."""
     if isinstance(spec, Network):
-        return spec.derive()
+        return spec
     try:
         override = dialect_of(dialect) if dialect else None
         source = open_source(spec)
     except Problem as problem:
         source = spec if isinstance(spec, Source) else Source("", os.fspath(spec))
         return unread(source, [problem.diagnostic])
-    network = read_network(source, {k: str(v) for k, v in sets.items()}, override)
-    return network if isinstance(network, Report) else network.derive()
+    return read_network(source, {k: str(v) for k, v in (sets or {}).items()}, override)
 
 
 def _selected(report: Report, select: Sequence[str], ignore: Sequence[str]) -> Report:

@@ -240,6 +240,24 @@ def filter_(
     raise typer.Exit(commands.filter_image(image, kernel, gray, pad, flip, explain, output, format))
 
 
+TARGETS = ("torch", "flax", "keras", "onnx", "caffe")
+
+
+@app.command()
+def export(
+    spec: Annotated[str, typer.Argument(help="a spec file, a bundled name, or -", metavar="SPEC")],
+    to: Annotated[str, typer.Option(help=" | ".join(TARGETS), callback=one_of(*TARGETS))],
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="write to a file; onnx needs it", metavar="FILE"),
+    ] = None,
+    set: Sets = [],  # noqa: B006
+    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
+) -> None:
+    """The network as readable source, or as a model file: cnncalc export resnet50 --to torch"""
+    raise typer.Exit(commands.export(spec, to, output, set, dialect))
+
+
 @app.command()
 def specs(
     name: Annotated[str | None, typer.Argument(help="print this spec's text")] = None,

@@ -170,6 +170,35 @@ def diff(a: str, b: str, format: str, sets: Sequence[str]) -> int:
     return status
 
 
+def export(
+    spec: str, target: str, output: str | None, sets: Sequence[str], dialect: str | None
+) -> int:
+    """`cnncalc export`: the network in another format, to standard output or a file."""
+    from .checker import read
+    from .exporters import ExportError
+    from .exporters import export as written
+
+    network = read(spec, read_sets(sets), dialect)
+    report = network if isinstance(network, Report) else network.derive()
+    grave = [d for d in report.diagnostics if d.code[0] in "ES" and d.severity == "error"]
+    if isinstance(network, Report) or grave:
+        return complain(report._replace(diagnostics=tuple(grave) or report.diagnostics))
+    try:
+        found = written(network, target)
+    except ExportError as error:
+        raise Usage(str(error)) from None
+    if isinstance(found, str):
+        write(found, output)
+    elif output is not None:
+        replace(output, found)
+    elif sys.stdout.isatty():
+        raise Usage(f"{target} is a binary format: give -o FILE, or pipe the output")
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(found)
+    return OK
+
+
 def specs(name: str | None, format: str) -> int:
     """`cnncalc specs`: the bundled specs, or the text of one of them."""
     from . import bundled

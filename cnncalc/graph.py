@@ -3,7 +3,8 @@
 Vertices stand in topological order by construction: a layer may read only earlier ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from . import expr, items
@@ -14,6 +15,7 @@ from .layers.base import Layer
 from .layers.fields import Count
 from .marking import NOTHING, Marking
 from .marking import read as read_marking
+from .parts import Part
 from .scope import Scope
 from .source import Node, shorten
 from .spec import MAX_NAME, Block, Spec
@@ -55,6 +57,7 @@ class Graph(NamedTuple):
     vertices: tuple[Vertex, ...]
     groups: tuple[Group, ...]
     outputs: tuple[str, ...]
+    whole: Part | None = None  # as it was written; None for a network built in Python
 
 
 class Names:
@@ -116,6 +119,18 @@ class _Unroller:
         self.seen: set[tuple[Any, ...]] = set()
         self._done: set[str] = set()
         self._outputs_of: dict[str, str] = {}
+        self.part = Part("network", "", next(iter(spec.inputs)))
+
+    @contextmanager
+    def inside(self, part: Part) -> Iterator[Part]:
+        """What is unrolled meanwhile belongs to `part`."""
+        outer = self.part
+        outer.children.append(part)
+        self.part = part
+        try:
+            yield part
+        finally:
+            self.part = outer
 
     def run(self) -> Graph:
         names = Names()
@@ -129,7 +144,8 @@ class _Unroller:
             self.report(Problem("E013", str(stop), stop.span))
             return Graph((), (), (first,))
         outputs = tuple(self.output(node, names) for node in self.spec.outputs)
-        return Graph(tuple(self.vertices), tuple(self.groups), tuple(filter(None, outputs)) or last)
+        outputs = tuple(filter(None, outputs)) or last
+        return Graph(tuple(self.vertices), tuple(self.groups), outputs, self.part)
 
     def report(self, problem: Problem) -> None:
         """Keeps one of several equal problems: a block's own is met at each use."""
@@ -273,10 +289,13 @@ class _Unroller:
             raise Problem("E004", "share works on single layers", keys["share"].span)
         first = len(self.vertices)
         inner = place._replace(names=Names(name + "/", place.names))
-        if op == items.REPEAT:
-            output = self.repeat(value, inner, current, op_key)[0]
-        else:
-            output = self.block(self.spec.blocks[op], value, inner, place, current, op_key)[0]
+        kind = "repeat" if op == items.REPEAT else "block"
+        with self.inside(Part(kind, name, current[0], "" if kind == "repeat" else op)) as part:
+            if kind == "repeat":
+                output = self.repeat(value, inner, current, op_key)[0]
+            else:
+                output = self.block(self.spec.blocks[op], value, inner, place, current, op_key)[0]
+            part.output = output
         group = Group(name, first, len(self.vertices), output, keys.get("expect"), place.scope,
                       op_key.span, self.marking(keys, place))  # fmt: skip
         self.groups.append(group)
@@ -303,7 +322,9 @@ class _Unroller:
             raise Problem("E013", message, times_node.span)
         for i in range(1, times + 1):
             names = Names(f"{place.names.prefix}{i}/", place.names)
-            current = self.sequence(layers.items, place._replace(names=names), current)
+            with self.inside(Part("iteration", names.prefix[:-1], current[0])) as part:
+                current = self.sequence(layers.items, place._replace(names=names), current)
+                part.output = current[0]
         return current
 
     def block(
@@ -315,6 +336,7 @@ class _Unroller:
             raise Problem("E010", f"block '{block.name}' uses itself: {chain}", op_key.span)
         self.single(current, block.name, op_key)
         values = items.arguments(block, value, outer.scope, self.spec.scope, op_key)
+        self.part.values = values
         scope = Scope(values, self.spec.scope)
         inner = place._replace(scope=scope, open=(*place.open, block.name))
         return self.sequence(block.layers.items, inner, current)
@@ -339,6 +361,7 @@ class _Unroller:
         values, spans = items.fields(cls, op_key, value, place.scope, self.report)
         share = self.shared(keys.get("share"), op, place.names)
         self.ops[name] = op
+        self.part.children.append(len(self.vertices))
         self.vertices.append(
             Vertex(name, cls.build(values), current, place.dialect, op_key.span, spans,
                    keys.get("expect"), place.scope, share, marking=self.marking(keys, place))
@@ -381,7 +404,9 @@ class _Unroller:
             if branch.kind == "none":
                 inside = []
             names = Names(f"{name}/{i}/", place.names)
-            ends.extend(self.sequence(inside, place._replace(names=names), current))
+            with self.inside(Part("branch", names.prefix[:-1], current[0])) as part:
+                ends.extend(self.sequence(inside, place._replace(names=names), current))
+                part.output = ends[-1]
         return tuple(ends)
 
 
