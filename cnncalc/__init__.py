@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from . import layers
     from .checker import check
     from .diagnostics import Diagnostic
+    from .homework.grading import grade
     from .network import Network, Unreadable, load
     from .rows import Report, Row, Totals
 
 __version__ = "0.1.0"
 __all__ = [
-    "Diagnostic", "Network", "Report", "Row", "Totals", "Unreadable", "check", "layers", "load",
+    "Diagnostic", "Network", "Report", "Row", "Totals", "Unreadable", "check", "grade", "layers",
+    "load",
 ]  # fmt: skip
 
 _HOMES = {
-    "check": "checker", "load": "network", "Network": "network", "Unreadable": "network",
-    "Report": "rows", "Row": "rows", "Totals": "rows", "Diagnostic": "diagnostics",
+    "check": "checker", "grade": "homework.grading", "load": "network", "Network": "network",
+    "Unreadable": "network", "Report": "rows", "Row": "rows", "Totals": "rows",
+    "Diagnostic": "diagnostics",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 
 MATRIX_FORMATS = ("text", "csv", "json")
+GRADES = ("table", "json", "csv", "markdown", "gradescope")
 
 Specs = Annotated[
     list[str], typer.Argument(help="spec files, bundled names, or -", metavar="SPEC...")
@@ -115,6 +116,42 @@ def diff(
 ) -> None:
     """What changed between two specs, in sizes, parameters and MACs."""
     raise typer.Exit(commands.diff(a, b, format, set))
+
+
+@app.command()
+def grade(
+    key: Annotated[str, typer.Argument(help="the key: a spec", metavar="KEY")],
+    answers: Annotated[
+        list[str],
+        typer.Argument(help="sheets (.yaml, .json, .csv) or folders of them", metavar="ANSWERS..."),
+    ],
+    format: Annotated[
+        str, typer.Option(help=" | ".join(GRADES), callback=one_of(*GRADES))
+    ] = "table",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", help="a folder for a page per student; or one file, by its ending",
+            metavar="FOLDER|FILE",
+        ),
+    ] = None,
+    one: Annotated[
+        bool,
+        typer.Option("--one", help="all of ANSWERS is one student's: a result even if unreadable"),
+    ] = False,
+    init_gradescope: Annotated[
+        bool,
+        typer.Option("--init-gradescope", help="KEY DIR: write a Gradescope autograder into DIR"),
+    ] = False,
+    set: Sets = [],  # noqa: B006
+    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
+) -> None:  # fmt: skip
+    """Mark answer sheets against a key, with the reason for every wrong answer."""
+    from .homework import command
+
+    if init_gradescope:
+        raise typer.Exit(command.init_gradescope(key, answers, set, dialect))
+    raise typer.Exit(command.grade(key, answers, format, output, one, set, dialect))
 
 
 @app.command()
