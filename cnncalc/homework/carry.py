@@ -5,7 +5,7 @@ student's volume, and an answer that is right there counts as right. A volume th
 rest too easy is not carried (see `trivial`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ class Carried(NamedTuple):
     volumes: Mapping[str, Shape] = {}  # the student's own, or derived from these
     fed: Mapping[str, Subject] = {}  # layers on a volume that is not the key's
     own: Mapping[str, Shape] = {}  # only those that the student gave
+    origins: Mapping[str, tuple[str, ...]] = {}  # the wrong answers that a volume goes back to
     notes: tuple[str, ...] = ()
 
 
@@ -57,6 +58,7 @@ class Carrier:
         volumes: dict[str, Shape] = {}
         own: dict[str, Shape] = {}
         fed: dict[str, Subject] = {}
+        origins: dict[str, tuple[str, ...]] = {}
         notes: list[str] = []
         given = self._given(read)
         for row in self.key.report.layers:
@@ -74,10 +76,15 @@ class Carrier:
             mine = self._mine(row, shape, given.get(row.name, {}), notes)
             if mine is not None and mine != row.output:
                 own[row.name] = mine
+            if mine is not None and mine != shape:
+                origins[row.name] = (row.name,)
+            else:
+                found = (name for source in changed for name in origins[source])
+                origins[row.name] = tuple(dict.fromkeys(found))
             shape = mine or shape
             if shape != row.output:
                 volumes[row.name] = shape
-        return Carried(volumes, fed, own, tuple(notes))
+        return Carried(volumes, fed, own, origins, tuple(notes))
 
     def _given(self, read: Mapping[Place, Answer]) -> dict[str, dict[str, Answer]]:
         given: dict[str, dict[str, Answer]] = {}
@@ -229,11 +236,11 @@ def _counting(row: Row, what: str, value: int, correct: int) -> Row:
     return row._replace(weights=weights, params=row.params + extra)
 
 
-def _own(names: list[str], carried: Carried) -> str:
-    """The answers to which an error goes back, in words."""
-    first = [n for n in carried.own if n in names] or list(carried.own)
-    told = [f"your {n} output {volume(carried.own[n])}" for n in first[-2:]]
-    return " and ".join(told) if told else "your own earlier answers"
+def _own(names: Iterable[str], carried: Carried) -> str:
+    """The wrong answers that these volumes go back to, in words."""
+    origins = dict.fromkeys(origin for name in names for origin in carried.origins.get(name, ()))
+    told = [f"your {name} output {volume(carried.own[name])}" for name in origins]
+    return " and ".join(told[:3]) if told else "your own earlier answers"
 
 
 TOO_EASY = "it makes the rest too easy"
