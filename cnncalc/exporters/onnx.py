@@ -1,0 +1,206 @@
+"""ONNX models, opset 17: nodes with the layers' names, channels first, a batch axis `N`.
+
+Weights are drawn as He (2015) draws them, from a fixed seed; `weights=False` leaves their
+values out (shapes alone, as external data that is absent). A model of over 2 GiB does not
+fit a protobuf message and is refused.
+"""
+
+from collections.abc import Callable, Sequence
+from math import prod, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..layers.base import Shape
+from ..network import Network
+from ..rows import Report, Row
+from .errors import ExportError
+from .torch_layers import ANY, FIRST, LAST
+
+OPSET, IR = 17, 8
+MOST = 2**31 - 2**20
+TOKENS = frozenset(("linear", "layernorm", "attention", "matmul", "embedding", "lstm", "gru"))
+
+
+class Value(NamedTuple):
+    """A tensor: its name, the volume it holds, and how that lies in it."""
+
+    name: str
+    shape: Shape
+    layout: str
+
+
+Builder = Callable[["Graph", Row, list[Value], str], Value]
+TABLE: dict[str, Builder] = {}
+
+
+def to(*ops: str) -> Callable[[Builder], Builder]:
+    def put(f: Builder) -> Builder:
+        TABLE.update(dict.fromkeys(ops, f))
+        return f
+
+    return put
+
+
+def export(network: Network, report: Report, weights: bool = True) -> bytes:
+    """The model as a file's bytes. Raises `ExportError`."""
+    data: bytes = model(network, report, weights).SerializeToString()
+    return data
+
+
+def model(network: Network, report: Report, weights: bool = True) -> Any:
+    """The `onnx.ModelProto`; needs the onnx package."""
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise ExportError("export to ONNX needs onnx: pip install 'cnncalc[onnx]'") from None
+    from . import onnx_layers, onnx_shapes  # noqa: F401  (they state their layers)
+
+    return Graph(network, report, weights).build()
+
+
+class Graph:
+    """A model that grows node by node."""
+
+    def __init__(self, network: Network, report: Report, weights: bool) -> None:
+        self.network, self.report, self.weights = network, report, weights
+        self.nodes: list[Any] = []
+        self.initialisers: list[Any] = []
+        self.taken: set[str] = {row.name for row in report.layers} | set(report.input_shapes)
+        self.values: dict[str, Value] = {}
+        self.params: dict[tuple[str, str], str] = {}
+        self.moved: dict[tuple[str, str], Value] = {}
+        self.bytes = 0
+        self.random = np.random.default_rng(0)
+        self.loss = False
+        flat = any(r.op in TOKENS and len(r.input[0]) == 2 for r in report.layers)
+        self.tokens = LAST if flat else FIRST
+
+    # --- pieces ----------------------------------------------------------------------
+
+    def canonical(self, shape: Shape) -> str:
+        return ANY if len(shape) == 1 else self.tokens if len(shape) == 2 else FIRST
+
+    def fresh(self, wanted: str) -> str:
+        name, count = wanted, 1
+        while name in self.taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self.taken.add(name)
+        return name
+
+    def node(
+        self, op: str, inputs: Sequence[str], row: Row, last: bool = True, **attributes: Any
+    ) -> str:
+        """Adds a node of a layer; the `last` one's output carries the layer's name."""
+        from onnx import helper
+
+        name = row.name if last else self.fresh(f"{row.name}/{op}")
+        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def constant(self, row: Row, values: Any, dtype: Any = np.float32) -> str:
+        """A constant that is no parameter: the output of a Constant node."""
+        from onnx import helper, numpy_helper
+
+        name = self.fresh(f"{row.name}/Constant")
+        tensor = numpy_helper.from_array(np.asarray(values, dtype), name)
+        self.nodes.append(helper.make_node("Constant", [], [name], name=name, value=tensor))
+        return name
+
+    def param(self, row: Row, key: str, shape: Sequence[int], value: float | None = None) -> str:
+        """A parameter or running statistic; shared layers share it. `value` fills it."""
+        owner = row.shared or row.name
+        if (owner, key) in self.params:
+            return self.params[owner, key]
+        name = self.params[owner, key] = self.fresh(f"{owner}.{key}")
+        self.initialisers.append(self._tensor(name, tuple(shape), value))
+        return name
+
+    def _tensor(self, name: str, shape: tuple[int, ...], value: float | None) -> Any:
+        from onnx import TensorProto, numpy_helper
+
+        self.bytes += 4 * prod(shape)
+        if not self.weights:
+            tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+            tensor.data_location = TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="weights.bin")
+            return tensor
+        if self.bytes > MOST:
+            raise ExportError("the weights take over 2 GiB, which one ONNX file cannot hold")
+        if value is not None:
+            array = np.full(shape, value, np.float32)
+        else:
+            array = self.random.standard_normal(shape, np.float32)
+            array *= np.float32(sqrt(2 / max(1, prod(shape[1:]))))
+        return numpy_helper.from_array(array, name)
+
+    def read(self, value: Value, layout: str, row: Row) -> Value:
+        """The value in a layout; the node that moves the axes is kept for others."""
+        if len(value.shape) == 1 or ANY in (layout, value.layout) or layout == value.layout:
+            return value
+        key = (value.name, layout)
+        if key not in self.moved:
+            rank = len(value.shape) - 1
+            order = [0, *range(2, rank + 2), 1] if layout == LAST else [0, rank + 1, *range(1, rank + 1)]  # noqa: E501  # fmt: skip
+            name = self.node("Transpose", [value.name], row, last=False, perm=order)
+            self.moved[key] = Value(name, value.shape, layout)
+        return self.moved[key]
+
+    # --- the whole -------------------------------------------------------------------
+
+    def build(self) -> Any:
+        from onnx import TensorProto, helper
+
+        shapes = self.report.input_shapes
+        inputs = []
+        for name, shape in shapes.items():
+            value = Value(name, shape, self.canonical(shape))
+            self.values[name] = value
+            inputs.append(self._info(value))
+        self.values.setdefault("input", self.values[next(iter(shapes))])
+        for row in self.report.layers:
+            if row.op not in TABLE:
+                raise ExportError(f"{row.name}: the op {row.op} has no counterpart in ONNX")
+            known = [self.values[name] for name in row.inputs]
+            volumes = [v for v in known if len(v.shape) > 1]
+            layouts = {v.layout for v in volumes}
+            at = layouts.pop() if len(layouts) == 1 else FIRST
+            if layouts:
+                at = self.canonical(volumes[0].shape)
+            self.values[row.name] = TABLE[row.op](self, row, known, at)
+        outputs = [self._output(name) for name in self.network.graph().outputs]
+        if self.loss:
+            inputs.append(helper.make_tensor_value_info("target", TensorProto.INT64, ["N"]))
+        graph = helper.make_graph(
+            self.nodes, _plain(self.report.name) or "network", inputs, outputs, self.initialisers
+        )
+        opset = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(graph, producer_name="cnncalc", ir_version=IR, opset_imports=opset)
+
+    def _output(self, name: str) -> Any:
+        value = self.values[name]
+        row = next((r for r in self.report.layers if r.name == name), self.report.layers[-1])
+        value = self.read(value, self.canonical(value.shape), row)
+        if value.name in self.report.input_shapes:
+            value = value._replace(name=self.node("Identity", [value.name], row, last=False))
+        return self._info(value)
+
+    def _info(self, value: Value) -> Any:
+        from onnx import TensorProto, helper
+
+        shape = value.shape
+        if value.layout == FIRST and len(shape) > 1:
+            shape = (shape[-1], *shape[:-1])
+        dims = [n if isinstance(n, int) else _plain(str(n)) for n in shape]
+        return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, ["N", *dims])
+
+
+def _plain(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())[:200]
+
+
+def unary(graph: Graph, row: Row, sources: list[Value], at: str, op: str, **attributes: Any) -> Value:  # noqa: E501  # fmt: skip
+    """A node that keeps the layout."""
+    name = graph.node(op, [sources[0].name], row, **attributes)
+    return Value(name, row.output, at if len(row.output) > 1 else ANY)
