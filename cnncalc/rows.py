@@ -72,6 +72,7 @@ class Expectation(NamedTuple):
     verdict: Literal["right", "wrong", "unreadable"]
     reasons: tuple[str, ...] = ()
     span: Span | None = None
+    worked: str = ""  # beside a wrong answer: the calculation that gives the right one
 
 
 class RunReport(NamedTuple):

@@ -52,6 +52,7 @@ class Spec(NamedTuple):
     budget: Node | None
     sized: bool  # all input volumes could be read
     marking: Marking = NOTHING
+    stated: bool = False  # the dialect was named, not taken by default
 
 
 class Reader:
@@ -85,6 +86,7 @@ class Reader:
             self.source, name, override or own, inputs, self.scope, self.symbols,
             self._blocks(), self._layers(), self._outputs(),
             root.get("expect"), self._mapping("budget"), self.sized, self._marking(),
+            stated=override is not None or root.get("dialect") is not None,
         )  # fmt: skip
 
     def unknown_keys(self, node: Node, known: tuple[str, ...], what: str) -> None:

@@ -81,3 +81,28 @@ def metric(count: int | Fraction) -> str:
         if count >= scale:
             return f"{float(count / scale):.4g} {unit}"
     return str(count)
+
+
+def decimal(count: int | Fraction) -> str:
+    """Bytes in powers of 1000.
+
+    >>> decimal(60950432)
+    '61.0 MB'
+    """
+    for unit, scale in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if count >= scale:
+            return f"{float(count / scale):,.1f} {unit}"
+    return f"{count} B"
+
+
+def exchanged(text: str) -> Figure | None:
+    """The figure with MB read as MiB, or MiB as MB; None where it has no such unit.
+
+    >>> exchanged("88.7 MB").value == read("88.7 MiB").value
+    True
+    """
+    match = re.fullmatch(r"(.*?)([KMGTkmgt])(i?)([bB])", text.strip())
+    if match is None:
+        return None
+    number, letter, binary_mark, byte = match.groups()
+    return read(f"{number}{letter}{'' if binary_mark else 'i'}{byte}")

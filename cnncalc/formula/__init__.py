@@ -32,6 +32,7 @@ from .rewrite import compile_expr, domain_text, equal, evaluate, normal, substit
 from .rounding import ceil, ceil_div, floor, floor_div, is_whole
 from .sizes import as_int, product, slide
 from .text import to_latex, to_sympy, to_text
+from .timing import limited
 
 __all__ = [
     "Atom",
@@ -58,6 +59,7 @@ __all__ = [
     "floor",
     "floor_div",
     "is_whole",
+    "limited",
     "lower_bound",
     "maximum",
     "minimum",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from .timing import late
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -357,6 +359,8 @@ def build(terms: Terms, absorb: bool = True) -> Number:
 
 
 def _check(terms: Terms) -> None:
+    if late():
+        raise FormulaLimit("the formula takes too long")
     if len(terms) > MAX_TERMS:
         raise FormulaLimit(f"the formula has more than {MAX_TERMS} terms")
     for c in terms.values():
@@ -425,6 +429,8 @@ def times(a: Terms, b: Terms) -> Terms:
     """The product of two sums, floors and constants left apart."""
     if len(a) * len(b) > MAX_PRODUCTS:
         raise FormulaLimit("the product has too many terms")
+    if late():
+        raise FormulaLimit("the formula takes too long")
     result: Terms = {}
     for m, c in a.items():
         for n, d in b.items():

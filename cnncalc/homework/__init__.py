@@ -7,10 +7,10 @@ answers in a student's sheet.
 >>> network = cnncalc.load("alexnet")
 >>> conv1 = subjects(network)["CONV1"]          # a layer; subjects(network)[None]: the network
 >>> verdict = mark(conv1, "params", "34,848")
->>> verdict.verdict, verdict.correct, verdict.mistakes  # doctest: +SKIP
+>>> verdict.verdict, verdict.correct, verdict.mistakes
 ('wrong', '34944', ('biases-left-out',))
->>> verdict.reasons  # doctest: +SKIP
-('biases left out: 11*11*3*96 = 34848 counts the weights only',)
+>>> verdict.reasons
+('biases left out: 11*11*3 * 96 = 34,848',)
 >>> mark(conv1, "output", "(55, 55, 96)").verdict
 'right'
 
@@ -38,11 +38,12 @@ Python); `answer.shape` is a volume of whole numbers or None, which is what `fed
 included; `worked(subject, quantity)` writes the calculation that gives the right answer.
 """
 
-from .marking import mark, worked
+from .marking import mark
 from .quantities import QUANTITIES, Quantity, quantity
 from .reading import Answer, read_answer
 from .subjects import Subject, subject, subjects
 from .verdicts import Verdict
+from .worked import worked
 
 __all__ = [
     "QUANTITIES",

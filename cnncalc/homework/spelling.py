@@ -55,12 +55,12 @@ def normal(text: str) -> str:
 
 
 def bare(text: str) -> str:
-    """A number without the noun behind it, and without `about` or `=` before it.
+    """A number without the noun behind it, and without `=` or `~` before it.
 
     >>> bare("= 34,944 parameters"), bare("~35K"), bare("$760$")
     ('34,944', '35K', '760')
     """
-    text = re.sub(r"^(?:=|~|≈|about\s+(?=[0-9])|approximately\s+(?=[0-9]))\s*", "", text.strip())
+    text = re.sub(r"^(?:=|~|≈)\s*", "", text.strip())
     if len(text) > 2 and text[0] == text[-1] == "$":
         text = text[1:-1].strip()
     if re.match(r"[0-9(]", text):

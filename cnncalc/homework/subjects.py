@@ -1,7 +1,7 @@
 """What answers are about: one layer, a group of layers, or the whole network."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..derive import Derivation, derive
 from ..diagnostics import Diagnostic
@@ -29,6 +29,8 @@ class Subject(NamedTuple):
     network: tuple[Row, ...] = ()  # every row that was derived, in order
     inputs: Mapping[str, Shape] = {}  # the network's
     outputs: tuple[str, ...] = ()  # the network's
+    strict: bool = False  # the question states that a stride must fit
+    memo: dict[Any, Any] = {}
 
     @property
     def row(self) -> Row | None:
@@ -67,7 +69,7 @@ class Subject(NamedTuple):
         return self._replace(
             rows=rows, output=output, fits=not misfits(found.diagnostics),
             totals=found.totals if self.totals else None,
-            network=tuple(changed.get(row.name, row) for row in self.network),
+            network=tuple(changed.get(row.name, row) for row in self.network), memo={},
         )  # fmt: skip
 
 
@@ -108,7 +110,9 @@ class Subjects:
     def __init__(
         self, rows: Sequence[Row], totals: Totals | None, inputs: Mapping[str, Shape],
         outputs: Sequence[str], found: Iterable[Diagnostic], scope: Scope | None = None,
+        strict: bool = False,
     ) -> None:  # fmt: skip
+        self.strict = strict
         self.rows, self.totals = tuple(rows), totals
         self.inputs, self.outputs = inputs, tuple(outputs)
         self.misfits = misfits(found)
@@ -140,7 +144,7 @@ class Subjects:
     ) -> Subject:  # fmt: skip
         return Subject(
             name, rows, output, fits, None, scope or self.scope, self.rows, self.inputs,
-            self.outputs,
+            self.outputs, self.strict, {},
         )  # fmt: skip
 
 
@@ -170,7 +174,7 @@ def subjects(network: "Network") -> dict[str | None, Subject]:
     graph = network.graph()
     made = Subjects(
         report.layers, report.totals, report.input_shapes, report.outputs, report.diagnostics,
-        spec.scope,
+        spec.scope, spec.stated and spec.dialect.exact,
     )  # fmt: skip
     found: dict[str | None, Subject] = {}
     if not report.layers:

@@ -12,6 +12,7 @@ class Verdict(NamedTuple):
     reasons: tuple[str, ...] = ()  # for people, likeliest first
     mistakes: tuple[str, ...] = ()  # ids of the mistakes that explain it, likeliest first
     convention: str = ""  # under which it is right, where several are in use
+    worked: str = ""  # beside a wrong answer: the calculation that gives the right one
 
     @property
     def right(self) -> bool:

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from .accounts import Account, mistake
 from .base import Dialect, Examples, Flag, Index, Layer, Misfit, Rational, Run, Shape, Shapes
+from .mistakes import COMMON
 from .reshape import axis_misfits
 from .select import along
 
@@ -234,11 +236,28 @@ class Hardsigmoid(_Activation, op="hardsigmoid"):
         return lax.clamp(0.0, float(self.alpha) * x + float(self.beta), 1.0)
 
 
+@mistake("slopes-left-out", "taken for an activation without parameters")
+def no_slopes(a: Account) -> Account | None:
+    return a._replace(weights={})
+
+
+@mistake("one-for-all", "one slope for the whole layer instead of one per channel")
+def one_slope(a: Account) -> Account | None:
+    return a._replace(weights={"slope": (1,)})
+
+
+@mistake("no-weight-sharing", "no weight sharing: a slope for every neuron")
+def slope_per_neuron(a: Account) -> Account | None:
+    return a._replace(weights={"slope": a.inputs[0]})
+
+
 class PReLU(_Activation, op="prelu"):
     """Rectifier with a trained slope for every channel: x where x >= 0, else slope_c·x.
 
     slope (C,) (He 2015; torch.nn.PReLU(C)).
     """
+
+    mistakes = (no_slopes, one_slope, slope_per_neuron, *COMMON)
 
     def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
         return {"slope": (inputs[0][-1],)}

@@ -12,6 +12,7 @@ from ..dialects import Dialect, Window
 from ..formula import Expr, Number, divide, is_whole, product, substitute
 from ..scope import Scope
 from ..source import Node
+from .accounts import Mistake
 from .fields import (
     Axes,
     Choice,
@@ -28,6 +29,7 @@ from .fields import (
     Text,
     Volume,
 )
+from .mistakes import COMMON
 
 if TYPE_CHECKING:
     from ..execute import Pass
@@ -132,6 +134,7 @@ class Layer:
     nonlinear: ClassVar[bool] = False  # an activation or pool between linear layers
     needs_spatial: ClassVar[bool] = False
     examples: ClassVar[Examples] = ()
+    mistakes: ClassVar[tuple[Mistake, ...]] = COMMON  # likeliest first
 
     def __init_subclass__(cls, op: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..dialects import conv_window, transpose_window
 from ..formula import divide
+from .accounts import Account, fields, mistake, setting
 from .base import (
     Count,
     Dialect,
@@ -29,6 +30,18 @@ from .base import (
     ratio,
     spatial,
 )
+from .mistakes import (
+    COMMON,
+    DEPTHS,
+    GROUPS_IGNORED,
+    SIZES,
+    WEIGHTS,
+    biases_counted,
+    depth_kept,
+    differ,
+    no_biases,
+    one_bias,
+)
 
 if TYPE_CHECKING:
     from ..execute import Pass
@@ -48,6 +61,30 @@ def group_misfits(name: str, value: Number, groups: Number) -> Iterator[Misfit]:
         )[:3]
         fixes = tuple(Fix(f"groups: {g}", {"groups": g}) for g in nearest)
     yield Misfit("S004", f"groups {groups} does not divide {name} {value}", "groups", fixes)
+
+
+@setting("transposed-for-normal", "normal confused with transposed")
+def as_transposed(layer: Layer, inputs: tuple[Shape, ...]) -> Any:
+    shared = {k: v for k, v in layer.values().items() if k in ConvTranspose.fields}
+    return ConvTranspose.build(shared), inputs
+
+
+@setting("normal-for-transposed", "transposed confused with normal")
+def as_normal(layer: Layer, inputs: tuple[Shape, ...]) -> Any:
+    return Conv.build({k: v for k, v in layer.values().items() if k in Conv.fields}), inputs
+
+
+@setting(
+    "ordinary-convolution", "taken as an ordinary convolution: every filter reads all channels"
+)
+def ordinary(layer: Layer, inputs: tuple[Shape, ...]) -> Any:
+    values = {k: v for k, v in layer.values().items() if k in Conv.fields}
+    channels = inputs[0][-1] * layer.values()["multiplier"]
+    return Conv.build({"filters": channels, **values}), inputs
+
+
+CONVOLUTION = (depth_kept, *SIZES, *DEPTHS[1:], *WEIGHTS)
+NO_MULTIPLIER = fields("multiplier-ignored", "multiplier ignored", multiplier=1)
 
 
 class Conv(Layer, op="conv"):
@@ -71,6 +108,12 @@ class Conv(Layer, op="conv"):
     connect: Any = Table(default=None)
 
     linear = True
+    mistakes = (
+        *CONVOLUTION,
+        fields("connect-ignored", "the table of connections ignored", connect=None),
+        as_transposed,
+        *COMMON,
+    )
     needs_spatial = True
     examples = (
         ("7x7x1", {"filters": 1, "kernel": 3}),
@@ -103,6 +146,14 @@ class Conv(Layer, op="conv"):
 
     def macs(self, inputs: Shapes, output: Shape, dialect: Dialect) -> Number:
         return product(spatial(output)) * product(self.weights(inputs, dialect)["kernel"])
+
+    def fan_in(self, inputs: Shapes, dialect: Dialect) -> Number | None:
+        """With a table of connections the filters differ, unless they all read as many maps."""
+        if self.connect is None:
+            return super().fan_in(inputs, dialect)
+        sizes = {len(row) for row in self.connect}
+        taps = product(axes(self.kernel, len(inputs[0]) - 1))
+        return taps * sizes.pop() if len(sizes) == 1 else None
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         channels = inputs[0][-1]
@@ -162,6 +213,7 @@ class DepthwiseConv(Layer, op="depthwise_conv"):
 
     linear = True
     needs_spatial = True
+    mistakes = (ordinary, NO_MULTIPLIER, *CONVOLUTION, *COMMON)
     examples = (
         ("9x9x4", {"kernel": 3, "pad": 1}),
         ("12x10x3", {"kernel": [3, 5], "stride": 2, "multiplier": 2, "bias": False}),
@@ -204,6 +256,25 @@ class DepthwiseConv(Layer, op="depthwise_conv"):
         return y + run.param("bias", (c * self.multiplier,)) if self.bias else y
 
 
+@mistake("pointwise-left-out", "the pointwise half left out")
+def depthwise_only(a: Account) -> Account | None:
+    first = a.weights["depthwise"]
+    return a.holding(pointwise=None)._replace(macs=product(a.output[:-1]) * product(first))
+
+
+@mistake("depthwise-left-out", "the depthwise half left out")
+def pointwise_only(a: Account) -> Account | None:
+    second = a.weights["pointwise"]
+    return a.holding(depthwise=None)._replace(macs=product(a.output[:-1]) * product(second))
+
+
+@mistake("bias-after-both", "a bias after the depthwise half too")
+def both_biases(a: Account) -> Account | None:
+    if "bias" not in a.weights:
+        return None
+    return a.holding(middle=(a.weights["depthwise"][-1],))
+
+
 class SeparableConv(Layer, op="separable_conv"):
     """Depthwise convolution, then a 1x1 convolution over the channels; one bias at the end.
 
@@ -221,6 +292,10 @@ class SeparableConv(Layer, op="separable_conv"):
 
     linear = True
     needs_spatial = True
+    mistakes = (
+        ordinary, depthwise_only, pointwise_only, both_biases, no_biases, biases_counted,
+        NO_MULTIPLIER, one_bias, depth_kept, *SIZES, *COMMON,
+    )  # fmt: skip
     examples = (
         ("9x9x4", {"filters": 6, "kernel": 3, "pad": 1}),
         ("11x10x3", {"filters": 4, "kernel": 3, "stride": 2, "multiplier": 2, "bias": False}),
@@ -281,6 +356,17 @@ class SeparableConv(Layer, op="separable_conv"):
         return y + run.param("bias", (self.filters,)) if self.bias else y
 
 
+@mistake("one-short", "n*s in place of (n - 1)*s")
+def times_stride(a: Account) -> Account | None:
+    if not any(differ(w.s, 0) for w in a.windows):
+        return None
+    outs = (out + w.s for out, w in zip(a.output, a.windows, strict=False))
+    return a.sized((*outs, a.output[-1]))
+
+
+NO_OUTPUT_PAD = fields("output-padding-ignored", "output padding ignored", output_pad=0)
+
+
 class ConvTranspose(Layer, op="conv_transpose"):
     """Transposed convolution: the map whose adjoint is the convolution of these fields.
 
@@ -300,6 +386,7 @@ class ConvTranspose(Layer, op="conv_transpose"):
 
     linear = True
     needs_spatial = True
+    mistakes = (as_normal, NO_OUTPUT_PAD, times_stride, *CONVOLUTION, GROUPS_IGNORED, *COMMON)
     examples = (
         ("4x4x8", {"filters": 4, "kernel": 4, "stride": 2, "pad": 1}),
         ("5x6x4", {"filters": 6, "kernel": 3, "stride": 2, "pad": 1, "output_pad": 1, "groups": 2}),

@@ -2,10 +2,58 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .accounts import Account, mistake, setting
 from .base import Count, Dialect, Flag, Layer, Number, Reach, Run, Shape, Shapes, product, spatial
+from .mistakes import (
+    COMMON,
+    bias_per_weight,
+    biases_counted,
+    differ,
+    no_biases,
+    no_filters,
+    no_filters_but_biases,
+    one_bias,
+)
 
 if TYPE_CHECKING:
     from ..execute import Pass
+
+
+@setting("flatten-forgotten", "flatten forgotten: the layer put on each position")
+def not_flattened(layer: Layer, inputs: tuple[Shape, ...]) -> Any:
+    if len(inputs[0]) < 2:
+        return None
+    return Linear.build({k: v for k, v in layer.values().items() if k in Linear.fields}), inputs
+
+
+@setting("flattened", "flattened first, where the layer acts on each position")
+def stretched(layer: Layer, inputs: tuple[Shape, ...]) -> Any:
+    if len(inputs[0]) < 2:
+        return None
+    return Dense.build({k: v for k, v in layer.values().items() if k in Dense.fields}), inputs
+
+
+@setting("depth-left-out", "depth (input channels) left out: only height times width stretched")
+def no_depth(layer: Layer, inputs: tuple[Shape, ...]) -> Any:
+    shape = inputs[0]
+    return (layer, ((*shape[:-1], 1),)) if len(shape) > 1 and differ(shape[-1], 1) else None
+
+
+@mistake("added-not-multiplied", "inputs and units added instead of multiplied")
+def sizes_added(a: Account) -> Account | None:
+    inside, units = a.weights["kernel"]
+    return a.holding(kernel=(inside + units,))._replace(macs=inside + units)
+
+
+@mistake("bias-per-input", "one bias for each input instead of one for each unit")
+def bias_per_input(a: Account) -> Account | None:
+    return a.holding(bias=(a.weights["kernel"][0],)) if "bias" in a.weights else None
+
+
+CONNECTED = (
+    no_biases, biases_counted, one_bias, bias_per_input, no_filters, no_filters_but_biases,
+    sizes_added, bias_per_weight,
+)  # fmt: skip
 
 
 class Dense(Layer, op="dense"):
@@ -23,6 +71,7 @@ class Dense(Layer, op="dense"):
     bias: Any = Flag(default=True)
 
     linear = True
+    mistakes = (not_flattened, no_depth, *CONNECTED, *COMMON)
     examples = (
         ("32x32x3", {"units": 10}),
         ("100", {"units": 7, "bias": False}),
@@ -71,6 +120,7 @@ class Linear(Layer, op="linear"):
     bias: Any = Flag(default=True)
 
     linear = True
+    mistakes = (stretched, *CONNECTED, *COMMON)
     examples = (
         ("16x8", {"units": 12}),
         ("5x6x4", {"units": 3, "bias": False}),

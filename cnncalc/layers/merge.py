@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, compare
+from .accounts import Account, mistake
 from .base import Dialect, Fix, Flag, Index, Layer, Misfit, Run, Shape, Shapes, product
+from .mistakes import COMMON
 from .reshape import position, volume_text
 
 if TYPE_CHECKING:
@@ -31,6 +33,37 @@ def _disagreement(inputs: Shapes, axis: int, i: int, j: int) -> Misfit:
     return Misfit("S003", f"{text} ({volume_text(a)} and {volume_text(b)})")
 
 
+@mistake("add-for-concat", "concat confused with add: the depths do not add up")
+def as_sum(a: Account) -> Account | None:
+    return a._replace(output=a.inputs[0])
+
+
+@mistake("last-branch", "only the last branch counted")
+def last_branch(a: Account) -> Account | None:
+    return a._replace(output=a.inputs[-1])
+
+
+@mistake("depths-multiplied", "the depths multiplied instead of added")
+def depths_multiplied(a: Account) -> Account | None:
+    return a.depth(product([shape[-1] for shape in a.inputs]))
+
+
+@mistake("all-axes-added", "height and width added too, not only the depth")
+def all_added(a: Account) -> Account | None:
+    total = a.inputs[0]
+    for shape in a.inputs[1:]:
+        total = tuple(m + n for m, n in zip(total, shape, strict=False))
+    return a._replace(output=total)
+
+
+@mistake("concat-for-add", "add confused with concat: the depth stays as it is")
+def as_concat(a: Account) -> Account | None:
+    total: Number = 0
+    for shape in a.inputs:
+        total = total + shape[-1]
+    return a.depth(total)
+
+
 class Concat(Layer, op="concat"):
     """Joins branches along one axis, the channels unless said otherwise.
 
@@ -44,6 +77,7 @@ class Concat(Layer, op="concat"):
 
     axis: Any = Index(default=-1)
 
+    mistakes = (as_sum, last_branch, depths_multiplied, all_added, *COMMON)
     inputs_min = 2
     inputs_max = MOST
     examples = (
@@ -100,6 +134,7 @@ def _joined(sizes: list[Number]) -> Number:
 class _Elementwise(Layer):
     """Shared facts of the joins that combine values position by position."""
 
+    mistakes = (as_concat, last_branch, all_added, *COMMON)
     inputs_min = 2
     inputs_max = MOST
 

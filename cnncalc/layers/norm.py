@@ -5,13 +5,67 @@ from fractions import Fraction
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from .accounts import Account, mistake
 from .base import Count, Dialect, Flag, Layer, Misfit, Rational, Run, Shape, Shapes
 from .conv import group_misfits
+from .mistakes import COMMON, one_bias
 
 if TYPE_CHECKING:
     from ..execute import Pass
 
 EPSILON = Fraction(1, 100_000)
+
+
+@mistake("batchnorm-4c", "4C for 2C: the running mean and variance counted as parameters")
+def statistics_trained(a: Account) -> Account | None:
+    return a._replace(weights={**a.weights, **a.buffers}) if a.buffers and a.weights else None
+
+
+@mistake("batchnorm-2c", "2C for 4C and the reverse: parameters and running statistics together")
+def buffers_trained(a: Account) -> Account | None:
+    return a._replace(buffers={**a.weights, **a.buffers}) if a.buffers and a.weights else None
+
+
+@mistake("half-counted", "only one of the two counted: C for 2C")
+def one_of_two(a: Account) -> Account | None:
+    return a._replace(
+        weights=dict(list(a.weights.items())[:1]), buffers=dict(list(a.buffers.items())[:1])
+    )
+
+
+@mistake("norm-per-position", "parameters for every position instead of every channel")
+def per_position(a: Account) -> Account | None:
+    return a._replace(weights=dict.fromkeys(a.weights, a.inputs[0])) if a.weights else None
+
+
+@mistake("one-for-all", "one pair of parameters for the whole layer")
+def one_pair(a: Account) -> Account | None:
+    return a._replace(weights=dict.fromkeys(a.weights, (1,))) if a.weights else None
+
+
+@mistake("norm-without-parameters", "normalisation taken as having nothing to learn")
+def nothing_learnt(a: Account) -> Account | None:
+    return a._replace(weights={}) if a.weights else None
+
+
+@mistake("norm-per-group", "parameters for each group instead of each channel")
+def per_group(a: Account) -> Account | None:
+    return a._replace(weights=dict.fromkeys(a.weights, (a.layer.values()["groups"],)))
+
+
+@mistake("batchnorm-for-other", "taken for batch normalisation: running statistics counted")
+def as_batchnorm(a: Account) -> Account | None:
+    shape = (a.inputs[0][-1],)
+    return a.holding(mean=shape, var=shape)
+
+
+@mistake("dropout-removes", "dropout taken to remove units: the volume keeps its size")
+def units_removed(a: Account) -> Account | None:
+    kept = 1 - a.layer.values()["rate"]
+    return a._replace(output=(*a.output[:-1], a.output[-1] * kept // 1))
+
+
+LEARNT = (one_of_two, per_position, one_pair, nothing_learnt)
 
 
 class BatchNorm(Layer, op="batchnorm"):
@@ -27,6 +81,7 @@ class BatchNorm(Layer, op="batchnorm"):
     scale: Any = Flag(default=True)
     shift: Any = Flag(default=True)
 
+    mistakes = (statistics_trained, buffers_trained, *LEARNT, *COMMON)
     examples = (
         ("8x8x16", {}),
         ("20x4", {"eps": "0.001", "scale": False}),
@@ -89,6 +144,7 @@ class LayerNorm(Layer, op="layernorm"):
     eps: Any = Rational(default=EPSILON, low=0)
     affine: Any = Flag(default=True)
 
+    mistakes = (as_batchnorm, *LEARNT, *COMMON)
     examples = (("16x8", {}), ("7x7x4", {"eps": "0.000001"}), ("12", {"affine": False}))
 
     def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
@@ -116,6 +172,7 @@ class GroupNorm(Layer, op="groupnorm"):
     eps: Any = Rational(default=EPSILON, low=0)
     affine: Any = Flag(default=True)
 
+    mistakes = (per_group, as_batchnorm, *LEARNT, *COMMON)
     examples = (
         ("6x6x8", {"groups": 4}),
         ("10x6", {"groups": 1, "affine": False}),
@@ -183,6 +240,7 @@ class Scale(Layer, op="scale"):
 
     bias: Any = Flag(default=False)
 
+    mistakes = (one_bias, *LEARNT, *COMMON)
     examples = (("6x6x4", {}), ("9x5", {"bias": True}), ("10", {}))
 
     def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
@@ -209,6 +267,7 @@ class Dropout(Layer, op="dropout"):
     rate: Any = Rational(default=Fraction(1, 2), low=0, below=1)
 
     in_place = True
+    mistakes = (units_removed, *COMMON)
     examples = (("4096", {}), ("6x6x4", {"rate": "0.2"}))
 
     def forward(self, run: "Pass", x: Any) -> Any:

@@ -1,11 +1,12 @@
 """Pooling: sliding, global and adaptive windows, and LeNet-5's trainable subsampling."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..dialects import pool_window
 from ..formula import ceil_div, compare, divide
+from .accounts import Account, Mistake, mistake, sliding
 from .base import (
     Choice,
     Dialect,
@@ -27,11 +28,76 @@ from .base import (
     rank_misfits,
     spatial,
 )
+from .mistakes import COMMON, SIZES, depth_one, differ, flattened, padded_depth
 
 if TYPE_CHECKING:
     from ..execute import Pass
 
 SLIDING = ("kernel", "stride", "pad", "dilation")
+
+
+@sliding("stride-is-kernel", "stride taken equal to the kernel")
+def stride_is_kernel(w: Window) -> Window | None:
+    return w._replace(s=w.k) if differ(w.s, w.k) else None
+
+
+@mistake("channels-pooled", "pooling the channels too")
+def pooled_channels(a: Account) -> Account | None:
+    w, depth = a.windows[0], a.output[-1]
+    return a.depth((depth - w.k) // w.s + 1) if compare(depth, w.k) != -1 else None
+
+
+@mistake("channels-pooled", "pooling the channels too: depth divided by the stride")
+def divided_channels(a: Account) -> Account | None:
+    return a.depth(a.output[-1] // a.windows[0].s)
+
+
+def _given(words: str, shapes: Callable[[Account, Shape], dict[str, Shape]]) -> Mistake:
+    @mistake("pooling-parameters", f"pooling given parameters{words}")
+    def change(a: Account) -> Account | None:
+        taps = tuple(w.k for w in a.windows) or a.inputs[0][:-1]
+        return a._replace(weights=shapes(a, taps))
+
+    return change
+
+
+def _depth(a: Account) -> Number:
+    return a.inputs[0][-1]
+
+
+PARAMETERS = (
+    _given(": k*k weights per channel", lambda a, k: {"kernel": (*k, _depth(a))}),
+    _given(
+        ": k*k weights and a bias per channel",
+        lambda a, k: {"kernel": (*k, _depth(a)), "bias": (_depth(a),)},
+    ),
+    _given(": k*k weights", lambda a, k: {"kernel": k}),
+    _given(": k*k weights and a bias", lambda a, k: {"kernel": k, "bias": (1,)}),
+    _given(": those of a convolution", lambda a, k: {"kernel": (*k, _depth(a), _depth(a))}),
+    _given(
+        ": those of a convolution, biases too",
+        lambda a, k: {"kernel": (*k, _depth(a), _depth(a)), "bias": (_depth(a),)},
+    ),
+    _given(": one per channel", lambda a, k: {"scale": (_depth(a),)}),
+    _given(": two per channel", lambda a, k: {"scale": (2, _depth(a))}),
+)
+
+
+@mistake("pooling-macs", "pooling given multiply-adds: every window's values counted")
+def pool_macs(a: Account) -> Account | None:
+    taps = product([w.k for w in a.windows]) if a.windows else product(a.inputs[0][:-1])
+    return a._replace(macs=product(a.output) * taps)
+
+
+@mistake("pooling-left-out", "pooling ignored")
+def pooling_ignored(a: Account) -> Account | None:
+    return a.sized(a.inputs[0])._replace(steps=None, weights={})
+
+
+POOLING = (
+    PARAMETERS[0], *SIZES, stride_is_kernel, pooled_channels, divided_channels, depth_one,
+    padded_depth, *PARAMETERS[1:], pool_macs, pooling_ignored, *COMMON,
+)  # fmt: skip
 
 
 class _Pool(Layer):
@@ -44,6 +110,7 @@ class _Pool(Layer):
     round: Any = Choice(("floor", "ceil"), default=None)
 
     needs_spatial = True
+    mistakes = POOLING
 
     def windows(self, inputs: Shapes, dialect: Dialect) -> tuple[Window, ...]:
         sizes = spatial(inputs[0])
@@ -145,12 +212,23 @@ class AvgPool(_Pool, op="avgpool"):
         return _lax.avg_pool(run, x, self)
 
 
+@mistake("channels-pooled", "the channels pooled instead of the positions")
+def channels_pooled(a: Account) -> Account | None:
+    return a._replace(output=(*a.inputs[0][:-1], 1))
+
+
+@mistake("channels-pooled", "pooling the channels too: one value for the whole volume")
+def all_pooled(a: Account) -> Account | None:
+    return a._replace(output=(1,) * len(a.output))
+
+
 class _GlobalPool(Layer):
     """Shared facts of the pools over a whole map."""
 
     keepdims: Any = Flag(default=False)
 
     needs_spatial = True
+    mistakes = (all_pooled, channels_pooled, *PARAMETERS, pool_macs, pooling_ignored, *COMMON)
     examples = (
         ("7x7x16", {}),
         ("7x5x4", {"keepdims": True}),
@@ -221,6 +299,7 @@ class AdaptiveAvgPool(Layer, op="adaptive_avgpool"):
     size: Any = PerAxis(alias="output")
 
     needs_spatial = True
+    mistakes = (depth_one, flattened, *PARAMETERS, pooling_ignored, *COMMON)
     examples = (
         ("7x7x4", {"output": 7}),
         ("13x9x3", {"output": [6, 4]}),
@@ -265,6 +344,34 @@ def _widest(n: Number, o: Number) -> Number:
     return ceil_div(n, o)
 
 
+@mistake("modern-pooling", "taken for modern pooling, which has no parameters")
+def modern_pooling(a: Account) -> Account | None:
+    return a._replace(weights={})
+
+
+def _subsample(id: str, words: str, shapes: Callable[[Account], dict[str, Shape]]) -> Mistake:
+    return mistake(id, words)(lambda a: a._replace(weights=shapes(a)))
+
+
+TRAINABLE = (
+    modern_pooling,
+    _subsample("biases-left-out", "biases left out: one coefficient per map",
+               lambda a: {"coefficient": (_depth(a),)}),
+    _subsample("subsample-weights", "4 weights per map: one for each position of the window",
+               lambda a: {"kernel": (*(w.k for w in a.windows), _depth(a))}),
+    _subsample("subsample-weights", "weights for each position of the window, and a bias per map",
+               lambda a: {"kernel": (*(w.k for w in a.windows), _depth(a)), "bias": (_depth(a),)}),
+    _subsample("one-for-all", "one coefficient and one bias for all maps",
+               lambda a: {"coefficient": (1,), "bias": (1,)}),
+    _subsample("one-bias", "one bias per layer instead of one per map",
+               lambda a: {"coefficient": (_depth(a),), "bias": (1,)}),
+    _subsample("no-weight-sharing", "no weight sharing: a coefficient and a bias for every neuron",
+               lambda a: {"coefficient": a.output, "bias": a.output}),
+    PARAMETERS[4],
+    PARAMETERS[5],
+)  # fmt: skip
+
+
 class Subsample(Layer, op="subsample"):
     """LeNet-5's trainable pooling: a window's sum times one coefficient, plus one bias, per map.
 
@@ -275,6 +382,7 @@ class Subsample(Layer, op="subsample"):
     kernel: Any = PerAxis()
 
     needs_spatial = True
+    mistakes = (*TRAINABLE, *SIZES, pooled_channels, divided_channels, depth_one, *COMMON)
     examples = (
         ("28x28x6", {"kernel": 2}),
         ("12x9x4", {"kernel": [2, 3]}),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, compare, maximum
+from .accounts import Account, mistake
 from .base import (
     Axes,
     Count,
@@ -23,6 +24,7 @@ from .base import (
     spatial,
 )
 from .conv import group_misfits
+from .mistakes import COMMON
 
 if TYPE_CHECKING:
     from ..execute import Pass
@@ -54,10 +56,34 @@ def volume_text(shape: Shape) -> str:
     return "x".join(str(d) if isinstance(d, int) else f"({d})" for d in shape)
 
 
+@mistake("flatten-forgotten", "flatten forgotten")
+def not_flattened(a: Account) -> Account | None:
+    return a._replace(output=a.inputs[0])
+
+
+@mistake("depth-left-out", "depth (input channels) left out: only height times width")
+def no_depth(a: Account) -> Account | None:
+    return a._replace(output=(product(a.inputs[0][:-1]),)) if len(a.inputs[0]) > 1 else None
+
+
+@mistake("added-not-multiplied", "the sizes added instead of multiplied")
+def sizes_added(a: Account) -> Account | None:
+    total: Number = 0
+    for n in a.inputs[0]:
+        total = total + n
+    return a._replace(output=(total,))
+
+
+@mistake("map-left-out", "only the channels left: height and width left out")
+def no_map(a: Account) -> Account | None:
+    return a._replace(output=(a.inputs[0][-1],))
+
+
 class Flatten(Layer, op="flatten"):
     """Stretches a volume into a flat vector, channels varying fastest."""
 
     in_place = True
+    mistakes = (not_flattened, no_depth, no_map, sizes_added, *COMMON)
     examples = (("5x6x4", {}), ("7x3", {}), ("10", {}), ("2x3x4x5", {}))
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:

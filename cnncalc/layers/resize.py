@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, compare, divide
+from .accounts import Account, mistake
 from .base import (
     Choice,
     Dialect,
@@ -24,6 +25,7 @@ from .base import (
     ratio,
     spatial,
 )
+from .mistakes import COMMON, depth_kept
 
 if TYPE_CHECKING:
     from ..execute import Pass
@@ -34,12 +36,97 @@ def _ends(by: Any, rank: int) -> list[tuple[Number, Number]]:
     return [by if isinstance(by, tuple) else (by, by) for by in pads(by, rank)]
 
 
+def _one_sided(a: Account, sign: int) -> Shape:
+    """The map with only the first of both ends padded or cut."""
+    sizes = a.inputs[0][:-1]
+    ends = _ends(a.layer.values()["by"], len(sizes))
+    return tuple(n + sign * before for n, (before, _) in zip(sizes, ends, strict=True))
+
+
+def _sign(a: Account) -> int:
+    return 1 if a.layer.op == "pad" else -1
+
+
+def _first(a: Account) -> tuple[Number, Number]:
+    return _ends(a.layer.values()["by"], len(a.inputs[0]) - 1)[0]
+
+
+@mistake("padding-once", "one-sided padding: counted at one end only, not at both")
+def one_side(a: Account) -> Account | None:
+    return a._replace(output=(*_one_sided(a, _sign(a)), a.output[-1]))
+
+
+@mistake("padding-on-channels", "padding on the channels too")
+def channels_too(a: Account) -> Account | None:
+    return a.depth(a.output[-1] + _sign(a) * sum(_first(a)))
+
+
+@mistake("padding-on-channels", "padding on the channels too, at one end")
+def channels_once(a: Account) -> Account | None:
+    return a.depth(a.output[-1] + _sign(a) * _first(a)[0])
+
+
+@mistake("padding-on-channels", "padding on the channels instead of the map")
+def channels_only(a: Account) -> Account | None:
+    return a._replace(output=(*a.inputs[0][:-1], a.inputs[0][-1] + _sign(a) * sum(_first(a))))
+
+
+@mistake("padding-on-channels", "padding on the channels instead of the map, at one end")
+def channels_only_once(a: Account) -> Account | None:
+    return a._replace(output=(*a.inputs[0][:-1], a.inputs[0][-1] + _sign(a) * _first(a)[0]))
+
+
+@mistake("padding-doubled", "padding counted twice at each end")
+def padded_twice(a: Account) -> Account | None:
+    grown = (2 * o - n for o, n in zip(a.output[:-1], a.inputs[0], strict=False))
+    return a._replace(output=(*grown, a.output[-1]))
+
+
+@mistake("pad-for-crop", "padding confused with cropping")
+def confused_with_reverse(a: Account) -> Account | None:
+    turned = (2 * n - o for o, n in zip(a.output[:-1], a.inputs[0], strict=False))
+    return a._replace(output=(*turned, a.output[-1]))
+
+
+BORDERS = (
+    one_side, channels_only, channels_too, channels_once, channels_only_once, padded_twice,
+    confused_with_reverse, *COMMON,
+)  # fmt: skip
+
+
+@mistake("scaled-channels", "the channels scaled too")
+def scaled_channels(a: Account) -> Account | None:
+    scale = axes(a.layer.values()["scale"], len(a.inputs[0]) - 1)[0]
+    return a.depth(a.output[-1] * scale // 1)
+
+
+@mistake("scaled-one-axis", "only one axis scaled")
+def one_axis(a: Account) -> Account | None:
+    if len(a.output) < 3:
+        return None
+    return a._replace(output=(a.output[0], *a.inputs[0][1:-1], a.output[-1]))
+
+
+@mistake("scaled-down", "made smaller instead of larger")
+def made_smaller(a: Account) -> Account | None:
+    scales = axes(a.layer.values()["scale"], len(a.inputs[0]) - 1)
+    sizes = ((n / s) // 1 for n, s in zip(a.inputs[0], scales, strict=False))
+    return a._replace(output=(*sizes, a.output[-1]))
+
+
+@mistake("shuffle-depth", "depth divided by the scale once, not once for each axis")
+def depth_once(a: Account) -> Account | None:
+    scale = axes(a.layer.values()["scale"], len(a.inputs[0]) - 1)[0]
+    return a.depth(ratio(a.inputs[0][-1], scale))
+
+
 class Pad(Layer, op="pad"):
     """Zeros around the map: `by` at both ends, one an axis, or pairs [[top, bottom], ...]."""
 
     by: Any = Padding(words=False)
 
     needs_spatial = True
+    mistakes = BORDERS
     examples = (
         ("5x6x4", {"by": 2}),
         ("5x6x4", {"by": [1, 2]}),
@@ -75,6 +162,7 @@ class Crop(Layer, op="crop"):
     by: Any = Padding(words=False)
 
     needs_spatial = True
+    mistakes = BORDERS
     examples = (
         ("9x8x4", {"by": 2}),
         ("9x8x4", {"by": [1, 2]}),
@@ -127,6 +215,7 @@ class Upsample(Layer, op="upsample"):
     method: Any = Choice(("nearest", "bilinear"), default="nearest")
 
     needs_spatial = True
+    mistakes = (scaled_channels, one_axis, made_smaller, *COMMON)
     examples = (
         ("5x6x4", {"scale": 2}),
         ("5x6x4", {"scale": [3, 2], "method": "bilinear"}),
@@ -174,6 +263,7 @@ class PixelShuffle(Layer, op="pixel_shuffle"):
     scale: Any = PerAxis()
 
     needs_spatial = True
+    mistakes = (depth_kept, depth_once, made_smaller, one_axis, *COMMON)
     examples = (
         ("5x6x8", {"scale": 2}),
         ("4x3x18", {"scale": 3}),

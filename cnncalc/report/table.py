@@ -5,6 +5,7 @@ Written without Rich, whose import would cost more than deriving the network.
 
 from collections.abc import Sequence
 
+from ..diagnostics import Diagnostic
 from ..rows import Report, Row
 from .layout import WIDTH, Cell, Column, Grid, Paint, clean, hang, tie
 from .text import entry
@@ -69,7 +70,7 @@ def _report(report: Report, width: int, paint: Paint, strict: bool) -> list[str]
         grid(report).lines(width, paint) if report.layers else [],
         _totals(report, width),
         _answers(report, width, paint),
-        *(entry(group, report.source, width, paint) for group in grouped(report.diagnostics)),
+        *(entry(group, report.source, width, paint) for group in grouped(_told(report))),
         [*_run(report, width), paint(last, verdict(report, strict))],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block).split("\n")
@@ -113,16 +114,21 @@ def _answers(report: Report, width: int, paint: Paint) -> list[str]:
     faults = [e for e in found if e.verdict != "right"]
     if not faults:
         return [f"{paint('good', AGREES)} {answer_summary(found)}"]
-    told = {d.span for d in report.diagnostics if d.code[0] == "A" and d.span}
     lines = [answer_summary(found)]
     for e in found if len(found) <= FEW else faults:
         mark = MARKS[e.verdict]
         block = hang(answer_line(e), width, f"  {mark} ", "      ")
         block[0] = block[0].replace(mark, paint(MARK_STYLES[mark], mark), 1)
         lines += block
-        for reason in e.reasons if e.span not in told else ():
-            lines += hang(clean(reason), width, "      ", "      ")
+        shown = any(reason.endswith(e.worked) for reason in e.reasons)
+        for reason in (*e.reasons, *([f"worked: {e.worked}"] if e.worked and not shown else [])):
+            lines += hang(clean(reason), width, "      ", "        ")
     return lines
+
+
+def _told(report: Report) -> list[Diagnostic]:
+    """The diagnostics; the reasons of answers stand with the answers already."""
+    return [d._replace(help=()) if d.code[0] == "A" else d for d in report.diagnostics]
 
 
 def _run(report: Report, width: int) -> list[str]:
