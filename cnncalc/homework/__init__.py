@@ -10,7 +10,7 @@ answers in a student's sheet.
 >>> verdict.verdict, verdict.correct, verdict.mistakes
 ('wrong', '34944', ('biases-left-out',))
 >>> verdict.reasons
-('biases left out: 11*11*3 * 96 = 34,848',)
+('biases left out: 11*11*3*96 = 34,848',)
 >>> mark(conv1, "output", "(55, 55, 96)").verdict
 'right'
 

@@ -1,6 +1,7 @@
 """One quantity given for another: neurons for parameters, MACs for FLOPs, MB for MiB."""
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 from ..formula import Number, maximum, product
@@ -157,8 +158,12 @@ NEURONS = (
     ("filters-for-neurons", "the number of filters for the number of neurons", _axes(-1)),
 )
 MEMORY = (
-    ("values-for-bytes", "values for bytes: 4 bytes each in float32", _times("memory", 1 / 4)),
-)
+    (
+        "values-for-bytes",
+        "values for bytes: 4 bytes each in float32",
+        _times("memory", Fraction(1, 4)),
+    ),
+)  # fmt: skip
 LISTS: dict[str, tuple[tuple[str, str, Get], ...]] = {
     "params": (
         ("neurons-for-parameters", "neurons for parameters", _of("neurons")),

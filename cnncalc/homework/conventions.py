@@ -71,7 +71,7 @@ def _memory(subject: Subject, correct: Any) -> Iterator[Other]:
     if compare(params, 0) != 0:
         yield BYTES * params, "the memory of the parameters"
         yield correct + BYTES * params, "parameters and activations together"
-    for value, words in _values(subject, correct / BYTES if subject.totals else 0):
+    for value, words in _values(subject, subject.totals.activations if subject.totals else 0):
         yield BYTES * value, words
 
 

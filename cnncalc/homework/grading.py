@@ -10,12 +10,13 @@ from ..source import Node, shorten
 from .carry import Carried, Carrier
 from .files import Refusal, find
 from .key import Key, KeyRefusedError, Place, Question, canonical, read_key
-from .marking import mark, worked
+from .marking import mark
 from .quantities import QUANTITIES
 from .reading import Answer, read_answer
 from .sheets import Given, Sheet, read_sheets
 from .subjects import Subject
 from .verdicts import Verdict
+from .worked import worked
 
 if TYPE_CHECKING:
     from ..network import Network

@@ -47,7 +47,8 @@ class Subject(NamedTuple):
     def fed(self, shape: "Sequence[int] | Mapping[str, Sequence[int]]") -> "Subject":
         """The same layers on another input volume, or on volumes by the name of their source.
 
-        Everything is derived again from there; receptive fields stay as they were. Raises
+        Everything is derived again from there; receptive fields stay as they were. A size that
+        does not fit may then be rounded down, whatever the spec states. Raises
         ValueError where the volume cannot be the input: other axes, or sizes below 1.
         """
         given = shape if isinstance(shape, Mapping) else dict.fromkeys(self.reads, shape)
@@ -69,7 +70,8 @@ class Subject(NamedTuple):
         return self._replace(
             rows=rows, output=output, fits=not misfits(found.diagnostics),
             totals=found.totals if self.totals else None,
-            network=tuple(changed.get(row.name, row) for row in self.network), memo={},
+            network=tuple(changed.get(row.name, row) for row in self.network),
+            strict=False, memo={},
         )  # fmt: skip
 
 
