@@ -289,6 +289,7 @@ SMALL = {  # where 2x2x2 and no fields do not serve
     "max": ("2x1", {"axes": 0}),
     "normalise": ("2", {}),
     "glu": ("4", {}),
+    "attention": ("2x1", {"heads": 1, "bias": False}),
 }
 
 

@@ -23,6 +23,7 @@ from .activation import (
     Tanh,
 )
 from .arithmetic import Abs, Clip, Exp, Max, Normalise, Power, Rescale, Sum
+from .attention import Attention
 from .base import REGISTRY, Fix, Layer, Misfit, Reach, Run, Shape
 from .conv import Conv, ConvTranspose, DepthwiseConv, SeparableConv
 from .dense import Dense, Linear, SoftmaxCrossEntropy
@@ -89,6 +90,7 @@ __all__ = [
     "Abs",
     "AdaptiveAvgPool",
     "Add",
+    "Attention",
     "Average",
     "AvgPool",
     "BatchNorm",

@@ -1,4 +1,4 @@
-"""More of what the references share: interpolation, attention and recurrence in `lax`."""
+"""More of what the references share: interpolation along one axis, in `jax.numpy`."""
 
 from typing import Any
 
