@@ -39,6 +39,7 @@ from .norm import (
     Scale,
     StochasticDepth,
 )
+from .opaque import Opaque
 from .piecewise import (
     CELU,
     GLU,
@@ -138,6 +139,7 @@ __all__ = [
     "Mish",
     "Multiply",
     "Normalise",
+    "Opaque",
     "PReLU",
     "Pad",
     "Parameter",

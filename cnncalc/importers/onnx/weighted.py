@@ -1,0 +1,223 @@
+"""Operators with weights, and pools: convolutions, products, normalisations, windows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...formula import Number
+from ..draft import decimal, padding, plain
+from .core import Converter, Unknown, handles
+from .reading import Node
+from .values import Const, Tensor, alike, one
+
+
+def _pad(node: Node, rank: int) -> Any:
+    """The `pad` field of a sliding operator."""
+    auto = node.attributes.get("auto_pad", "NOTSET")
+    words = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower", "VALID": 0}
+    if auto in words:
+        return words[auto]
+    pads = node.attributes.get("pads") or [0] * 2 * rank
+    if len(pads) != 2 * rank:
+        raise Unknown
+    return padding(pads[:rank], pads[rank:])
+
+
+def _sliding(node: Node, kernel: Sequence[Number]) -> dict[str, Any]:
+    rank = len(kernel)
+    fields: dict[str, Any] = {"kernel": plain(kernel)}
+    for field, attribute in (("stride", "strides"), ("dilation", "dilations")):
+        given = node.attributes.get(attribute) or [1] * rank
+        fields[field] = plain(given)
+    fields["pad"] = _pad(node, rank)
+    if any(isinstance(p, int) and p < 0 for p in node.attributes.get("pads") or ()):
+        raise Unknown
+    return fields
+
+
+@handles("Conv")
+def conv(c: Converter, node: Node) -> None:
+    x, w, bias = c.tensor(node), c.const(node, 1), c.value(node, 2)
+    if x.rank < 3 or w.rank != x.rank or isinstance(bias, Tensor):
+        raise Unknown
+    filters, *kernel = w.shape[0], *w.shape[2:]
+    groups = node.attributes.get("group", 1)
+    fields: dict[str, Any] = {"filters": filters, **_sliding(node, kernel), "groups": groups}
+    fields["bias"] = bias is not None
+    channels = x.sizes[1]
+    op = "conv"
+    if not alike([channels], [w.shape[1] * groups]):
+        raise Unknown
+    if groups == channels and groups > 1 and isinstance(filters, int):
+        op = "depthwise_conv"
+        del fields["groups"], fields["filters"]
+        fields["multiplier"] = filters // groups
+    ref = c.emit(node, op, fields, [c.image(x)], [w, bias])
+    c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+@handles("ConvTranspose")
+def conv_transpose(c: Converter, node: Node) -> None:
+    x, w, bias = c.tensor(node), c.const(node, 1), c.value(node, 2)
+    if x.rank < 3 or w.rank != x.rank or isinstance(bias, Tensor):
+        raise Unknown
+    if node.attributes.get("output_shape"):
+        raise Unknown
+    groups = node.attributes.get("group", 1)
+    fields: dict[str, Any] = {"filters": w.shape[1] * groups, **_sliding(node, w.shape[2:])}
+    fields |= {"groups": groups, "bias": bias is not None}
+    fields["output_pad"] = plain(node.attributes.get("output_padding") or [0] * (x.rank - 2))
+    ref = c.emit(node, "conv_transpose", fields, [c.image(x)], [w, bias])
+    c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+@handles("MaxPool", "AveragePool")
+def pool(c: Converter, node: Node) -> None:
+    x = c.tensor(node)
+    if x.rank < 3 or len([o for o in node.outputs if o]) > 1:
+        raise Unknown
+    kernel = node.attributes.get("kernel_shape")
+    if not kernel or len(kernel) != x.rank - 2:
+        raise Unknown
+    fields = _sliding(node, kernel)
+    if node.attributes.get("ceil_mode"):
+        fields["round"] = "ceil"
+    op = "maxpool"
+    if node.op == "AveragePool":
+        op = "avgpool"
+        if node.attributes.get("count_include_pad"):
+            fields["count_include_pad"] = True
+    ref = c.emit(node, op, fields, [c.image(x)])
+    c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+@handles("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(c: Converter, node: Node) -> None:
+    x = c.tensor(node)
+    if x.rank < 3:
+        raise Unknown
+    op = "global_avgpool" if node.op == "GlobalAveragePool" else "global_maxpool"
+    ref = c.emit(node, op, {"keepdims": True}, [c.image(x)])
+    c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+@handles("BatchNormalization")
+def batchnorm(c: Converter, node: Node) -> None:
+    x = c.tensor(node)
+    gamma, beta = c.const(node, 1), c.const(node, 2)
+    if x.rank < 2:
+        raise Unknown
+    trained = bool(gamma.weights or beta.weights)
+    statistics = [c.const(node, 3), c.const(node, 4)]
+    fields = {"eps": decimal(node.attributes.get("epsilon", 1e-5)), "affine": trained}
+    ref = c.emit(node, "batchnorm", fields, [c.image(x)], [gamma, beta, *statistics])
+    c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+@handles("InstanceNormalization")
+def instancenorm(c: Converter, node: Node) -> None:
+    x = c.tensor(node)
+    gamma, beta = c.const(node, 1), c.const(node, 2)
+    fields = {"groups": x.sizes[1], "eps": decimal(node.attributes.get("epsilon", 1e-5))}
+    fields["affine"] = bool(gamma.weights or beta.weights)
+    ref = c.emit(node, "groupnorm", fields, [c.image(x)], [gamma, beta])
+    c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+@handles("GroupNormalization")
+def groupnorm(c: Converter, node: Node) -> None:
+    x = c.tensor(node)
+    gamma, beta = c.const(node, 1), c.const(node, 2)
+    if not alike(gamma.shape, [x.sizes[1]]):
+        raise Unknown  # opset 18 scaled whole groups
+    fields = {"groups": node.attributes.get("num_groups", 1), "affine": bool(gamma.weights)}
+    fields["eps"] = decimal(node.attributes.get("epsilon", 1e-5))
+    ref = c.emit(node, "groupnorm", fields, [c.image(x)], [gamma, beta])
+    c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+@handles("LayerNormalization")
+def layernorm(c: Converter, node: Node) -> None:
+    x, gamma, beta = c.tensor(node), c.const(node, 1), c.value(node, 2)
+    axis = node.attributes.get("axis", -1) % x.rank
+    if any(not one(n) for n in x.sizes[axis : x.rank - 1]):
+        raise Unknown  # over several axes
+    held = last_at_end(c, x)
+    if isinstance(beta, Tensor) or (beta is None and gamma.weights):
+        raise Unknown
+    fields = {"eps": decimal(node.attributes.get("epsilon", 1e-5)), "affine": bool(gamma.weights)}
+    ref = c.emit(node, "layernorm", fields, [held.ref], [gamma, beta])
+    c.set(node, held._replace(ref=ref))
+
+
+def last_at_end(c: Converter, x: Tensor) -> Tensor:
+    """The tensor held with its last ONNX axis as the volume's last."""
+    if x.order and x.order[-1] == x.rank - 1:
+        return x
+    if x.rank - 1 in x.order:
+        return c.flat(x, (*(a for a in x.order if a != x.rank - 1), x.rank - 1))
+    return c.flat(x, (*x.order, x.rank - 1))
+
+
+@handles("LRN")
+def lrn(c: Converter, node: Node) -> None:
+    x, a = c.tensor(node), node.attributes
+    fields = {"size": a.get("size", 5), "alpha": decimal(a.get("alpha", 1e-4))}
+    fields |= {"beta": decimal(a.get("beta", 0.75)), "k": decimal(a.get("bias", 1.0))}
+    ref = c.emit(node, "lrn", fields, [c.image(x)])
+    c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+@handles("Gemm")
+def gemm(c: Converter, node: Node) -> None:
+    x, w, bias = c.tensor(node), c.const(node, 1), c.value(node, 2)
+    if x.rank != 2 or w.rank != 2 or node.attributes.get("transA") or isinstance(bias, Tensor):
+        raise Unknown
+    units = w.shape[0] if node.attributes.get("transB") else w.shape[1]
+    _linear(c, node, x, units, [w, bias])
+
+
+@handles("MatMul")
+def matmul(c: Converter, node: Node) -> None:
+    a, b = c.value(node, 0), c.value(node, 1)
+    if isinstance(a, Tensor) and isinstance(b, Const) and b.rank == 2 and a.rank >= 2:
+        _linear(c, node, a, b.shape[1], [b])
+        return
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)) or min(a.rank, b.rank) < 2:
+        raise Unknown
+    from .joins import product_of
+
+    product_of(c, node, a, b)
+
+
+def _linear(c: Converter, node: Node, x: Tensor, units: Number, weights: list[Any]) -> None:
+    """A matrix applied to the last axis: `dense` on a vector, else `linear`."""
+    held = last_at_end(c, x)
+    bias = len(weights) > 1 and weights[1] is not None
+    op = "dense" if len(held.order) == 1 else "linear"
+    ref = c.emit(node, op, {"units": units, "bias": bias}, [held.ref], weights)
+    sizes = (*x.sizes[:-1], units)
+    c.set(node, Tensor(ref, held.order, sizes))
+
+
+@handles("LSTM", "GRU")
+def recurrent(c: Converter, node: Node) -> None:
+    """One direction over the whole sequence, gates with biases: (time, batch, features)."""
+    x, w = c.tensor(node), c.const(node, 1)
+    a = node.attributes
+    op = node.op.lower()
+    plain_ = a.get("direction", "forward") == "forward" and not a.get("layout")
+    bias = c.value(node, 3)
+    if not c.has(op) or not plain_ or bias is None or a.get("clip") or a.get("activations"):
+        raise Unknown
+    units = a.get("hidden_size", w.shape[1])
+    held = c.flat(x, (0, 2))
+    whole = bool(node.outputs and node.outputs[0])
+    last = any(node.outputs[1:])
+    if whole and last and not all(c.readers.get(o, 0) == 0 for o in node.outputs[1:] if o):
+        raise Unknown
+    fields = {"units": units, "return_sequences": whole}
+    ref = c.emit(node, op, fields, [held.ref], [w, c.const(node, 2), c.const(node, 3)])
+    if whole:
+        c.set(node, Tensor(ref, (0, 3), (x.sizes[0], 1, 1, units)))
+    else:
+        c.set(node, Tensor(ref, (2,), (1, 1, units)), 1)
