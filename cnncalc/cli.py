@@ -277,6 +277,29 @@ def filter_(
     raise typer.Exit(commands.filter_image(image, kernel, gray, pad, flip, explain, output, format))
 
 
+@app.command("import")
+def import_(
+    file: Annotated[
+        str,
+        typer.Argument(
+            help=".onnx, .prototxt, a Keras model.json or .keras, or package.module:factory",
+            metavar="FILE|MODULE:FACTORY",
+        ),
+    ],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="write to a file", metavar="SPEC")
+    ] = None,
+    input: Annotated[
+        list[str],
+        typer.Option("--input", help="of a factory's model, such as 224x224x3", metavar="VOLUME"),
+    ] = [],  # noqa: B006
+) -> None:
+    """A model of another format as a spec; a PyTorch factory's code is run."""
+    from .importers import command
+
+    raise typer.Exit(command.run(file, input, output))
+
+
 TARGETS = ("torch", "flax", "keras", "onnx", "caffe")
 
 

@@ -17,6 +17,8 @@ from .scope import Scope
 from .source import Node, Source, parse
 from .spec import Reader, Spec
 
+MODEL_FILES = (".onnx", ".prototxt", ".pbtxt", ".keras", ".json")
+
 
 class Network:
     """A network of layers over named inputs.
@@ -181,13 +183,18 @@ class Unreadable(Exception):
 def open_source(spec: "str | os.PathLike[str] | Source") -> Source:
     """The text of a file, of a bundled spec, of `-`, or `spec` itself where it is a text.
 
-    Raises `Problem` E002.
+    A model file of another format is imported. Raises `Problem` E002 or E021.
     """
     if isinstance(spec, Source):
         return spec
     text = os.fspath(spec)
     if "\n" in text or text.lstrip().startswith("{"):
         return Source(text)
+    if text.lower().endswith(MODEL_FILES):
+        from . import importers
+
+        if importers.is_model(text):
+            return importers.read(text)
     return bundled.read(text)
 
 

@@ -6,11 +6,9 @@ Each importer returns text in the spec language; nothing of a model file is exec
 import os
 
 from ..diagnostics import Problem
+from ..network import MODEL_FILES
 from ..source import Source, shorten
 from .draft import refuse
-
-SUFFIXES = (".onnx", ".prototxt", ".pbtxt", ".keras", ".json")
-MAX_JSON = 64 << 20
 
 
 def is_model(path: str) -> bool:
@@ -18,7 +16,7 @@ def is_model(path: str) -> bool:
     lower = path.lower()
     if lower.endswith(".json"):
         return os.path.isfile(path) and _is_keras_json(path)
-    return lower.endswith(SUFFIXES)
+    return True
 
 
 def _is_keras_json(path: str) -> bool:
@@ -55,14 +53,6 @@ def convert(path: str) -> str:
             from .onnx import convert as from_onnx
 
             return from_onnx(path)
-        if lower.endswith((".prototxt", ".pbtxt")):
-            from .caffe import convert as from_caffe
-
-            return from_caffe(path)
-        if lower.endswith((".keras", ".json")):
-            from .keras import convert as from_keras
-
-            return from_keras(path)
     except Problem:
         raise
     except MemoryError:
@@ -75,7 +65,7 @@ def convert(path: str) -> str:
             raise
         what = shorten(" ".join(f"{type(error).__name__}: {error}".split()), 160)
         raise refuse(f"'{shorten(path, 200)}' cannot be imported: {what}") from None
-    known = ", ".join(SUFFIXES)
+    known = ", ".join(MODEL_FILES)
     raise refuse(
         f"'{shorten(path, 200)}' is of no known format", f"model files end in {known}",
         "a PyTorch model is named package.module:factory",

@@ -85,7 +85,8 @@ def shape(step: Step) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _fields(op: str, fields: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
-    kind, values = [], []
+    kind: list[Any] = []
+    values: list[Any] = []
     for name, field in REGISTRY[op].fields.items():
         value = fields.get(name, field.default)
         if _is_number(value):
@@ -313,8 +314,12 @@ def _columns(runs: Sequence[Run]) -> list[Column]:
     for i, values in enumerate(zip(*(r.values for r in runs), strict=True)):
         if any(v != values[0] for v in values):
             found.setdefault(values, []).append(i)
-    columns = [Column(values, tuple(places)) for values, places in found.items()]
-    return [c for i, c in enumerate(columns) if _derived(c, columns[:i]) is None]
+    kept: list[Column] = []
+    for values, places in found.items():
+        column = Column(values, tuple(places))
+        if _derived(column, kept) is None:
+            kept.append(column)
+    return kept
 
 
 def _derived(column: Column, earlier: Sequence[Column]) -> tuple[int, str] | None:
@@ -348,8 +353,9 @@ def _made(
         text.update(dict.fromkeys(column.places, arg))
     for i, values in enumerate(zip(*(r.values for r in runs), strict=True)):
         if i not in text and any(v != values[0] for v in values):
-            j, form = _derived(Column(values, (i,)), columns) or (0, "{}")
-            text[i] = form.format(args[j])
+            derived = _derived(Column(values, (i,)), columns)
+            assert derived is not None  # else it would be a column
+            text[i] = derived[1].format(args[derived[0]])
     rebuilt = _Rebuilder(text, local).run(body)
     block = Block(_block_name(body, runs, taken), tuple(args), tuple(rebuilt))
     return block, [tuple(c.values[i] for c in columns) for i in range(len(runs))]
@@ -425,7 +431,9 @@ def _block_name(body: Sequence[Step], runs: Sequence[Run], taken: set[str]) -> s
         name = "_".join(dict.fromkeys(ops)) if len(set(ops)) <= 4 else "block"
     if name in taken:
         name = next(
-            n for i in range(1, 999) if (n := f"{name}_{i}" if i > 1 else f"{name}_block") not in taken
+            n
+            for i in range(1, 999)
+            if (n := f"{name}_{i}" if i > 1 else f"{name}_block") not in taken
         )
     return name
 

@@ -52,7 +52,9 @@ class Draft:
 
     def unique(self, wanted: str) -> str:
         """A name that no layer has yet, near the wanted one."""
-        wanted = "".join(c if c.isprintable() else "?" for c in wanted).strip()[:MAX_NAME] or "layer"
+        wanted = (
+            "".join(c if c.isprintable() else "?" for c in wanted).strip()[:MAX_NAME] or "layer"
+        )
         if wanted == "input" and self.inputs:
             wanted = "input_"
         if wanted not in self.shapes:

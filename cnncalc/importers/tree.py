@@ -1,11 +1,11 @@
 """A draft's layers as steps: chains in order, and joins whose branches can be nested."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
+from ..items import JOINS
 from .draft import Draft, Item
 
-JOINS = ("concat", "add", "multiply", "matmul")
 MAX_NESTING = 10
 
 
@@ -47,7 +47,7 @@ class Call(NamedTuple):
     size: int  # layers in it
 
 
-Step = Union[Leaf, Join, Call]
+Step = Leaf | Join | Call
 
 
 def arrange(draft: Draft, nested: bool = True) -> list[Step]:
@@ -69,6 +69,7 @@ class _Arranger:
         absorbed: set[str] = set()
         for item in reversed(self.draft.items.values()) if nested else ():
             if item.op in JOINS and item.name not in absorbed and len(item.inputs) > 1:
+                self.met: set[str] = set()
                 found = self._join(item, 0)
                 inside = set() if found is None else self._closed(found)
                 if found is not None and inside:
@@ -106,8 +107,9 @@ class _Arranger:
             if at is None or at in self.draft.inputs or self.depth[at] <= self.depth[fork]:
                 return None
             item = self.draft.items[at]
-            if at in self.pinned:
-                return None
+            if at in self.pinned or at in self.met:
+                return None  # two branches cannot both hold a layer
+            self.met.add(at)
             if len(item.inputs) == 1:
                 found.append(Leaf(item, self._shown(item), None, item.fields))
                 at = item.inputs[0]

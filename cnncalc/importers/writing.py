@@ -13,8 +13,7 @@ from .tree import Call, Join, Leaf, Step, arrange
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./+-]*( [A-Za-z0-9_./+-]+)*")
 WORDS = frozenset(
-    "y n yes no on off true false null none nan inf Yes No On Off True False Null None YES NO ON "
-    "OFF TRUE FALSE NULL Y N".split()
+    ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf")
 )
 WIDTH = 96
 
@@ -62,7 +61,7 @@ def volume(shape: Sequence[Any]) -> str:
 
 def text(word: str) -> str:
     """A YAML scalar that stays this text."""
-    if PLAIN.fullmatch(word) and word not in WORDS:
+    if PLAIN.fullmatch(word) and word.lower() not in WORDS:
         return word
     return json.dumps(word, ensure_ascii=False)
 
@@ -76,7 +75,9 @@ def value(found: Any) -> str:
     if isinstance(found, Fraction):
         return str(found)
     shown = str(found)
-    return shown if re.fullmatch(r"[\w.+*/() -]+", shown) and shown == shown.strip() else text(shown)
+    return (
+        shown if re.fullmatch(r"[\w.+*/() -]+", shown) and shown == shown.strip() else text(shown)
+    )
 
 
 def call(op: str, fields: Mapping[str, Any]) -> str:
@@ -207,7 +208,9 @@ def _called(draft: Draft, steps: Sequence[Step]) -> list[Step]:
     if len(draft.outputs) == 1 and draft.outputs[0] == steps[-1].ref:
         wanted.discard(steps[-1].ref)
     named = [s._replace(name=s.ref) if s.ref in wanted and not s.name else s for s in steps]
-    names = {s.ref: s.name for s in named} | {name: draft_name(draft, name) for name in draft.inputs}
+    names = {s.ref: s.name for s in named} | {
+        name: draft_name(draft, name) for name in draft.inputs
+    }
     return [
         s if s.sources is None else s._replace(sources=tuple(names.get(r, r) for r in s.sources))
         for s in named

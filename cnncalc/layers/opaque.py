@@ -58,7 +58,7 @@ class Opaque(Layer, op="opaque"):
     def reference(self, run: Run, *xs: Any) -> Any:
         import jax.numpy as jnp
 
-        total = sum(jnp.mean(x.reshape((x.shape[0], -1)), axis=1) for x in xs)
+        total: Any = sum(jnp.mean(x.reshape((x.shape[0], -1)), axis=1) for x in xs)
         if self.params != 0:
             total = total + jnp.mean(run.param("weights", (self.params,)))
         value = total.reshape((-1, *(1 for _ in self.size)))

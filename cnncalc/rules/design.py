@@ -305,9 +305,30 @@ def padding_only(net: Net) -> Iterator[Diagnostic]:
                 yield say("W009", row, text, "a smaller dilation, or a larger map")
 
 
+@rule("W010", "an operator that is not covered", "warning")
+def opaque(net: Net) -> Iterator[Diagnostic]:
+    """The inside of a layer is not known: its size and parameters are taken as they are given.
+
+    Importers keep an operator that they do not cover as an `opaque` layer. What follows is
+    derived from the size given; its cost is counted only as far as `macs` says, and the run
+    puts the mean of the input in its place.
+
+        input: 8x8x3
+        layers:
+          - opaque: {op: GridSample, output: 4x4x3}
+
+    Where layers of the spec language do the same, write those.
+    """
+    for row in net.rows:
+        if row.op == "opaque":
+            kind = row.layer.values()["op"]
+            text = f"{row.name}: {kind} is not covered; its size is taken as given"
+            yield say("W010", row, text)
+
+
 RULES: tuple[Rule, ...] = (
     shrinking, bias_normalised, linear_pairs, heavy_dense, unused, softmax_twice,
-    activation_twice, padding_only,
+    activation_twice, padding_only, opaque,
 )  # fmt: skip
 
 

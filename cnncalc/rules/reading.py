@@ -218,4 +218,12 @@ ENTRIES = (
 
         Check the name; `let` and `assume` show which there are.
         """),
+    entry("E021", "a model that cannot be imported", """
+        A model file (.onnx, .prototxt, Keras .json or .keras) is damaged, cut short, hostile, or
+        of a kind that cannot be read as a network: no graph, a cycle, sizes that make no sense,
+        code in place of layers (Keras `Lambda`).
+
+        An operator that is merely not covered does not lead here: it is kept as an `opaque`
+        layer, and W010 names it.
+        """),
 )  # fmt: skip

@@ -22,7 +22,9 @@ def draft(path: str) -> Draft:
     model = load(path)
     name = os.path.splitext(os.path.basename(path))[0]
     made = Converter(model, recognised(model), name).run()
-    made.notes.insert(0, f"from {os.path.basename(path)}: ONNX opset {model.opset}, graph '{model.name}'")
+    made.notes.insert(
+        0, f"from {os.path.basename(path)}: ONNX opset {model.opset}, graph '{model.name}'"
+    )
     made.prune()
     made.fold()
     return made

@@ -107,7 +107,7 @@ class Converter:
         handler = HANDLERS.get(node.op)
         try:
             inputs = [self.values[i] for i in node.inputs if i]
-            if inputs and all(isinstance(v, Const) for v in inputs) or not node.inputs:
+            if (inputs and all(isinstance(v, Const) for v in inputs)) or not node.inputs:
                 from .folding import fold
 
                 fold(self, node)
@@ -244,7 +244,9 @@ class Converter:
                 continue
             sizes = self.inferred(output)
             if sizes is None:
-                first = next(v for n in node.inputs if n and isinstance(v := self.values[n], Tensor))
+                first = next(
+                    v for n in node.inputs if n and isinstance(v := self.values[n], Tensor)
+                )
                 sizes = first.sizes
                 note = f"the size of {node.op}'s output is not known: taken to be its input's"
             else:

@@ -13,7 +13,7 @@ from .reading import SMALL, Constant, Node
 from .values import Const, Sizes, Tensor
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 
 def fold(c: Converter, node: Node) -> None:

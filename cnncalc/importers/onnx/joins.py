@@ -9,12 +9,17 @@ from .core import Converter, Unknown, handles
 from .reading import Node
 from .values import Const, Tensor, alike, one, same
 
+ELEMENTWISE = {
+    "Add": "add", "Sum": "add", "Mul": "multiply", "Sub": "subtract", "Div": "divide",
+    "Max": "maximum", "Min": "minimum", "Mean": "average",
+}  # fmt: skip
+
 
 @handles("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min")
 def binary(c: Converter, node: Node) -> None:
     if len(node.inputs) != 2:
-        if node.op in ("Max", "Min") or len(node.inputs) < 2:
-            raise Unknown
+        total(c, node)
+        return
     a, b = c.value(node, 0), c.value(node, 1)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         join(c, node, [a, b])
@@ -26,24 +31,18 @@ def binary(c: Converter, node: Node) -> None:
         raise Unknown
 
 
-@handles("Sum")
+@handles("Sum", "Mean")
 def total(c: Converter, node: Node) -> None:
     join(c, node, [c.tensor(node, i) for i in range(len(node.inputs))])
 
 
 def join(c: Converter, node: Node, xs: Sequence[Tensor]) -> None:
     """Two tensors value by value, axes of size 1 repeated."""
-    ops = {"Add": "add", "Sum": "add", "Mul": "multiply"}
     if len(xs) == 1:
         c.set(node, xs[0])
         return
-    if node.op not in ops:
-        signed = {"Sub": "add", "Div": "multiply"}.get(node.op)
-        if signed is None or not c.has("rescale") or not c.has("power"):
-            raise Unknown
-        turn, how = ("rescale", {"scale": -1}) if node.op == "Sub" else ("power", {"exponent": -1})
-        xs = [xs[0], xs[1]._replace(ref=c.draft.add(turn, how, [xs[1].ref]))]
-        node = node._replace(op="Add" if node.op == "Sub" else "Mul")
+    if node.op not in ELEMENTWISE:
+        raise Unknown
     rank = max(x.rank for x in xs)
     lifted = [_lifted(x, rank) for x in xs]
     sizes = tuple(_common([x.sizes[i] for x in lifted]) for i in range(rank))
@@ -52,7 +51,7 @@ def join(c: Converter, node: Node, xs: Sequence[Tensor]) -> None:
     if not wide <= set(order):
         order = tuple(i for i in range(rank) if not one(sizes[i])) or (rank - 1,)
     refs = [_laid(c, x, order, node.op == "Mul") for x in lifted]
-    c.set(node, Tensor(c.emit(node, ops[node.op], {}, refs), order, sizes))
+    c.set(node, Tensor(c.emit(node, ELEMENTWISE[node.op], {}, refs), order, sizes))
 
 
 def _laid(c: Converter, x: Tensor, order: tuple[int, ...], multiplied: bool) -> str:
@@ -89,7 +88,7 @@ def with_constant(c: Converter, node: Node, x: Tensor, k: Const, first: bool) ->
         _fixed(c, node, x, k, first)
         return
     count = product(k.shape)
-    channels = places == x.order[-1:] and bool(places) or (not places and one(count))
+    channels = (places == x.order[-1:] and bool(places)) or (not places and one(count))
     if channels and _into_bias(c, node, x, k):
         return
     if channels and node.op == "Mul" and (places or one(x.sizes[x.order[-1]])):
@@ -138,7 +137,9 @@ def _into_bias(c: Converter, node: Node, x: Tensor, k: Const) -> bool:
 
 
 def _by_number(c: Converter, node: Node, x: Tensor, value: float, first: bool) -> None:
-    if value == (0.0 if node.op in ("Add", "Sub") else 1.0) and (first or node.op in ("Add", "Mul")):
+    if value == (0.0 if node.op in ("Add", "Sub") else 1.0) and (
+        first or node.op in ("Add", "Mul")
+    ):
         c.set(node, x)
         return
     fields: dict[str, Any] | None = None
@@ -260,22 +261,21 @@ def product_of(c: Converter, node: Node, a: Tensor, b: Tensor) -> None:
     lead = [_common([a.sizes[i], b.sizes[i]]) for i in range(rank - 2)]
     sizes = (*lead, a.sizes[-2], b.sizes[-1])
     order = (*(i for i in range(rank - 2) if not one(lead[i])), rank - 2, rank - 1)
-    multiplied(c, node, [a._replace(sizes=a.sizes), b], [order, order], Tensor("", order, sizes),
-               a.sizes[-1])  # fmt: skip
+    multiplied(c, node, [a, b], [order, order], Tensor("", order, sizes))
 
 
 def multiplied(
     c: Converter, node: Node, xs: Sequence[Tensor], orders: Sequence[tuple[int, ...]],
-    made: Tensor, inner: Number,
+    made: Tensor,
 ) -> None:  # fmt: skip
     """The `matmul` of two tensors held in these orders; `made` has its order and sizes."""
-    refs = [c.arranged(x, order) for x, order in zip(xs, orders, strict=True)]
-    if c.has("matmul"):
-        c.set(node, made._replace(ref=c.emit(node, "matmul", {}, refs)))
-        return
-    macs = product([*made.sizes, inner])
-    fields = {"op": node.op, "output": [made.sizes[a] for a in made.order], "macs": macs}
-    c.set(node, made._replace(ref=c.emit(node, "opaque", fields, refs)))
+    a, b = xs
+    first, second = orders
+    swapped = (*second[:-2], second[-1], second[-2])
+    turned = b.order == swapped
+    refs = [c.arranged(a, first), c.arranged(b, swapped if turned else second)]
+    fields = {"transpose_b": True} if turned else {}
+    c.set(node, made._replace(ref=c.emit(node, "matmul", fields, refs)))
 
 
 @handles("Einsum")
@@ -287,12 +287,20 @@ def einsum(c: Converter, node: Node) -> None:
         raise Unknown
     a, b = c.tensor(node, 0), c.tensor(node, 1)
     one_, two = parts
-    if len(one_) != a.rank or len(two) != b.rank or any(len(set(w)) < len(w) for w in (*parts, right)):
+    if (
+        len(one_) != a.rank
+        or len(two) != b.rank
+        or any(len(set(w)) < len(w) for w in (*parts, right))
+    ):
         raise Unknown
     common = [i for i in right if i in one_ and i in two]
     summed = [i for i in one_ if i in two and i not in right]
     rows, columns = ([i for i in w if i not in common + summed] for w in parts)
-    if not len(summed) == len(rows) == len(columns) == 1 or set(right) != {*common, *rows, *columns}:
+    if not len(summed) == len(rows) == len(columns) == 1 or set(right) != {
+        *common,
+        *rows,
+        *columns,
+    }:
         raise Unknown
     size = {i: n for w, x in ((one_, a), (two, b)) for i, n in zip(w, x.sizes, strict=True)}
     lead = [i for i in common if not one(size[i])]
@@ -302,4 +310,4 @@ def einsum(c: Converter, node: Node) -> None:
     ]
     order = tuple(right.index(i) for i in (*lead, *rows, *columns))
     made = Tensor("", order, tuple(size[i] for i in right))
-    multiplied(c, node, [a, b], orders, made, size[summed[0]])
+    multiplied(c, node, [a, b], orders, made)

@@ -34,6 +34,13 @@ def _sliding(node: Node, kernel: Sequence[Number]) -> dict[str, Any]:
     return fields
 
 
+def trained(bias: Any) -> bool:
+    """Whether a bias is there: not zeros that an exporter wrote in the place of none."""
+    if not isinstance(bias, Const):
+        return False
+    return bool(bias.weights) or bias.values is None or any(bias.numbers() or ())
+
+
 @handles("Conv")
 def conv(c: Converter, node: Node) -> None:
     x, w, bias = c.tensor(node), c.const(node, 1), c.value(node, 2)
@@ -42,7 +49,7 @@ def conv(c: Converter, node: Node) -> None:
     filters, *kernel = w.shape[0], *w.shape[2:]
     groups = node.attributes.get("group", 1)
     fields: dict[str, Any] = {"filters": filters, **_sliding(node, kernel), "groups": groups}
-    fields["bias"] = bias is not None
+    fields["bias"] = trained(bias)
     channels = x.sizes[1]
     op = "conv"
     if not alike([channels], [w.shape[1] * groups]):
@@ -64,7 +71,7 @@ def conv_transpose(c: Converter, node: Node) -> None:
         raise Unknown
     groups = node.attributes.get("group", 1)
     fields: dict[str, Any] = {"filters": w.shape[1] * groups, **_sliding(node, w.shape[2:])}
-    fields |= {"groups": groups, "bias": bias is not None}
+    fields |= {"groups": groups, "bias": trained(bias)}
     fields["output_pad"] = plain(node.attributes.get("output_padding") or [0] * (x.rank - 2))
     ref = c.emit(node, "conv_transpose", fields, [c.image(x)], [w, bias])
     c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
@@ -192,7 +199,7 @@ def matmul(c: Converter, node: Node) -> None:
 def _linear(c: Converter, node: Node, x: Tensor, units: Number, weights: list[Any]) -> None:
     """A matrix applied to the last axis: `dense` on a vector, else `linear`."""
     held = last_at_end(c, x)
-    bias = len(weights) > 1 and weights[1] is not None
+    bias = len(weights) > 1 and trained(weights[1])
     op = "dense" if len(held.order) == 1 else "linear"
     ref = c.emit(node, op, {"units": units, "bias": bias}, [held.ref], weights)
     sizes = (*x.sizes[:-1], units)

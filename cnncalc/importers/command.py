@@ -1,0 +1,25 @@
+"""`cnncalc import`: a model of another format as spec text."""
+
+import os
+
+from ..commands import OK, complain, write
+from ..diagnostics import Problem
+from ..network import unread
+from ..source import Source
+from . import convert
+
+
+def run(file: str, inputs: list[str], output: str | None) -> int:
+    """Writes the spec of a model file, or of a PyTorch model named package.module:factory."""
+    try:
+        text = convert(file)
+    except Problem as problem:
+        return complain(unread(Source("", file), [problem.diagnostic]))
+    write(text, output)
+    return OK
+
+
+def _is_factory(file: str) -> bool:
+    module, colon, name = file.rpartition(":")
+    dotted = all(part.isidentifier() for part in [*module.split("."), *name.split(".")])
+    return bool(colon) and dotted and not os.path.exists(file)
