@@ -233,6 +233,75 @@ def grad(
     raise typer.Exit(commands.grad(spec, options, set, dialect, format))
 
 
+@app.command()
+def sweep(
+    spec: Annotated[str, typer.Argument(help="a spec file, a bundled name, or -", metavar="SPEC")],
+    set: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            help="values of a name: k=16..256:16, k=16..1024*2, k=8,16,32; H, W, C name "
+            "the axes of an input written in numbers",
+            metavar="K=VALUES",
+        ),
+    ] = [],  # noqa: B006
+    where: Annotated[
+        str | None,
+        typer.Option(help="keep designs only where this holds: 'params < 5M and macs < 600M'"),
+    ] = None,
+    sort: Annotated[
+        list[str], typer.Option(help="order by these, -name downwards", metavar="NAMES")
+    ] = [],  # noqa: B006
+    pareto: Annotated[
+        list[str],
+        typer.Option(help="only designs that none beats in all of these", metavar="NAMES"),
+    ] = [],  # noqa: B006
+    sample: Annotated[int | None, typer.Option(help="so many points at random", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="of --sample", min=0)] = 0,
+    columns: Annotated[
+        list[str],
+        typer.Option(
+            help="params, trainable, buffers, macs, flops, activations, peak_memory, "
+            "training_memory, height, width, channels",
+            metavar="NAMES",
+        ),
+    ] = [],  # noqa: B006
+    limit: Annotated[int | None, typer.Option(help="at most so many rows", min=1)] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="table | csv | json | parquet; by default -o's",
+            callback=one_of("table", "csv", "json", "parquet"),
+        ),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="write to a file", metavar="FILE")
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option(help="draw the Pareto front: .png or .svg", metavar="FILE")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="numpy | jax (all devices)", callback=one_of("numpy", "jax"))
+    ] = "numpy",
+    form: Annotated[
+        str,
+        typer.Option(help="polynomials: horner | expanded", callback=one_of("horner", "expanded")),
+    ] = "horner",
+    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="do not take up an interrupted sweep of this file")
+    ] = False,
+) -> None:
+    """A family of designs from one derivation: cnncalc sweep resnet50 --set k=16..128:16"""
+    from .sweeping.settings import SweepOptions
+
+    options = SweepOptions(
+        spec, tuple(set), where, tuple(sort), tuple(pareto), sample, seed, tuple(columns), limit,
+        format, output, plot, engine, form, dialect, restart,
+    )  # fmt: skip
+    raise typer.Exit(commands.sweep(options))
+
+
 @app.command("filter")
 def filter_(
     image: Annotated[

@@ -13,6 +13,7 @@ from .source import shorten
 
 if TYPE_CHECKING:
     from .gradients.results import Options as GradOptions
+    from .sweeping.settings import SweepOptions
     from .training.settings import TrainOptions
 
 OK, WRONG, UNCHECKED, INTERRUPTED = 0, 1, 2, 130
@@ -329,6 +330,13 @@ def kernels() -> int:
 
     write(filtering.kernels(), None)
     return OK
+
+
+def sweep(options: "SweepOptions") -> int:
+    """`cnncalc sweep`: a family of designs from one derivation."""
+    from .sweeping.command import sweep as run
+
+    return run(options)
 
 
 # --- helpers -----------------------------------------------------------------------

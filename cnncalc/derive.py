@@ -1,10 +1,11 @@
 """Graph -> rows: sizes, weights, costs, receptive fields, memory. Pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from . import memory
 from .diagnostics import Diagnostic, Span
+from .dialects import Dialect
 from .formula import Number, maximum, product
 from .graph import Graph, Vertex
 from .layers.base import Layer, Reach, Shape
@@ -31,10 +32,16 @@ class Value(NamedTuple):
     broken: bool = False
 
 
-def derive(graph: Graph, inputs: Mapping[str, Shape]) -> Derivation:
+Judging = Callable[[Layer, Sequence[Shape], Dialect], list[Finding]]
+
+
+def derive(
+    graph: Graph, inputs: Mapping[str, Shape], judging: Judging | None = judge
+) -> Derivation:
     """Derives every vertex of `graph` from the input volumes.
 
-    Sizes that do not fit are floored (at least 1) and later rows marked `assumed`.
+    Sizes that do not fit are floored (at least 1) and later rows marked `assumed`. Without
+    `judging` nothing is said of what fits.
     """
     values = {name: _start(shape) for name, shape in inputs.items()}
     values.setdefault("input", next(iter(values.values())))
@@ -43,7 +50,7 @@ def derive(graph: Graph, inputs: Mapping[str, Shape]) -> Derivation:
     weights: dict[str, tuple[str, Row]] = {}
     for vertex in graph.vertices:
         sources = [values[name] for name in vertex.inputs]
-        row, findings = _row(vertex, sources, weights)
+        row, findings = _row(vertex, sources, weights, judging)
         rows.append(row._replace(op="?") if vertex.broken else row)
         misfit = any(f.severity == "error" for f in findings)
         broken = vertex.broken or any(v.broken for v in sources)
@@ -62,11 +69,14 @@ def _start(shape: Shape) -> Value:
 
 
 def _row(
-    vertex: Vertex, sources: Sequence[Value], earlier: Mapping[str, tuple[str, Row]]
+    vertex: Vertex,
+    sources: Sequence[Value],
+    earlier: Mapping[str, tuple[str, Row]],
+    judging: Judging | None,
 ) -> tuple[Row, list[Finding]]:
     layer, dialect = vertex.layer, vertex.dialect
     shapes = [v.shape for v in sources]
-    findings = judge(layer, shapes, dialect)
+    findings = judging(layer, shapes, dialect) if judging else []
     output = tuple(_positive(n) for n in layer.output(shapes, dialect))
     weights = layer.weights(shapes, dialect)
     buffers = layer.buffers(shapes, dialect)

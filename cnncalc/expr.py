@@ -79,13 +79,15 @@ def parse(text: str, implicit: bool = False) -> Node:
     """
     if len(text) > MAX_TEXT:
         raise ExprError(f"the expression is longer than {MAX_TEXT} characters", MAX_TEXT)
-    parser = _Parser(text, implicit)
+    parser = Parser(text, implicit)
     node = parser.expression(0)
     parser.finish()
     return node
 
 
-class _Token:
+class Token:
+    """One token: a number, a name, a mark, or the end."""
+
     __slots__ = ("kind", "offset", "text")
 
     def __init__(self, kind: str, text: str, offset: int) -> None:
@@ -94,8 +96,9 @@ class _Token:
         self.offset = offset
 
 
-def _tokens(text: str) -> list[_Token]:
-    found: list[_Token] = []
+def tokens(text: str) -> list[Token]:
+    """The tokens of a text, the end among them."""
+    found: list[Token] = []
     at = 0
     end = len(text.rstrip())
     while at < end:
@@ -105,24 +108,26 @@ def _tokens(text: str) -> list[_Token]:
             raise ExprError(f"unexpected character {text[at]!r}", at)
         kind = match.lastgroup or ""
         spelled = match[kind]
-        found.append(_Token(kind, SPELLINGS.get(spelled, spelled), match.start(kind)))
+        found.append(Token(kind, SPELLINGS.get(spelled, spelled), match.start(kind)))
         at = match.end()
-    found.append(_Token("end", "", end))
+    found.append(Token("end", "", end))
     return found
 
 
-class _Parser:
+class Parser:
+    """Reads tokens by binding strength; `where` conditions extend it."""
+
     def __init__(self, text: str, implicit: bool = False) -> None:
-        self.tokens = _tokens(text)
+        self.tokens = tokens(text)
         self.implicit = implicit
         self.at = 0
         self.depth = 0
 
     @property
-    def token(self) -> _Token:
+    def token(self) -> Token:
         return self.tokens[self.at]
 
-    def take(self) -> _Token:
+    def take(self) -> Token:
         self.at += 1
         return self.tokens[self.at - 1]
 
@@ -131,24 +136,30 @@ class _Parser:
         if self.depth > MAX_NESTING:
             raise ExprError(f"nested more than {MAX_NESTING} deep", self.token.offset)
         left = self.operand()
-        while self.binding() > binding:
-            mark = self.take() if self.token.text in BINDING else self.times()
+        while self.binding_of(self.token) > binding:
+            strength = self.binding_of(self.token)
+            mark = self.times() if self.implied else self.take()
             # ** groups to the right: 2**3**2 is 2**(3**2), and 2**-1 is allowed.
-            right = self.expression(BINDING[mark.text] - (mark.text == "**"))
-            left = Node("binary", mark.text, mark.offset, (left, right))
+            right = self.expression(strength - (mark.text == "**"))
+            left = self.joined(mark, left, right)
         self.depth -= 1
         return left
 
-    def binding(self) -> int:
-        """How strongly the next token binds; -1 where it joins nothing."""
-        token = self.token
-        if self.implicit and (token.kind == "name" or token.text == "("):
-            return BINDING["*"]
-        return BINDING.get(token.text, -1)
+    def binding_of(self, token: Token) -> int:
+        """How tightly a token binds; -1 where it joins nothing."""
+        return BINDING["*"] if self.implied else BINDING.get(token.text, -1)
 
-    def times(self) -> _Token:
+    @property
+    def implied(self) -> bool:
+        """Whether a multiplication sign is left out before the next token."""
+        return self.implicit and (self.token.kind == "name" or self.token.text == "(")
+
+    def times(self) -> Token:
         """The multiplication sign that is left out in `2P` and `K(C + 1)`."""
-        return _Token("mark", "*", self.token.offset)
+        return Token("mark", "*", self.token.offset)
+
+    def joined(self, mark: Token, left: Node, right: Node) -> Node:
+        return Node("binary", mark.text, mark.offset, (left, right))
 
     def operand(self) -> Node:
         token = self.take()
@@ -165,14 +176,14 @@ class _Parser:
             return inner
         raise self.missing_operand(token)
 
-    def missing_operand(self, token: _Token) -> ExprError:
+    def missing_operand(self, token: Token) -> ExprError:
         if self.at == 1:
             found = f", not {token.text!r}" if token.text else ""
             return ExprError(f"expected a number or a name{found}", token.offset)
         before = self.tokens[self.at - 2].text
         return ExprError(f"expected a number or a name after {before!r}", token.offset)
 
-    def call(self, name: _Token) -> Node:
+    def call(self, name: Token) -> Node:
         bounds = FUNCTIONS.get(name.text)
         if bounds is None:
             close = nearest(name.text, FUNCTIONS)
@@ -188,7 +199,7 @@ class _Parser:
             raise ExprError(f"{name.text} takes one value", name.offset)
         return Node("call", name.text, name.offset, tuple(args))
 
-    def close(self, bracket: _Token) -> None:
+    def close(self, bracket: Token) -> None:
         if self.token.text == ")":
             self.take()
         elif self.token.kind == "end":
@@ -213,7 +224,7 @@ class _Parser:
             raise self.unexpected()
 
 
-def _number(token: _Token) -> Node:
+def _number(token: Token) -> Node:
     if len(token.text) > MAX_DIGITS:
         raise ExprError(f"the number has more than {MAX_DIGITS} digits", token.offset)
     value = Fraction(token.text)

@@ -113,6 +113,16 @@ class Network:
             self._graph = Graph(tuple(self._vertices), (), self._outputs or (last,))
         return self._graph
 
+    @property
+    def scope_names(self) -> frozenset[str]:
+        """The names that the spec defines at its top: `let` values and symbols."""
+        return frozenset(self._spec.scope.known() | self._spec.symbols.keys())
+
+    @property
+    def problems(self) -> Sequence[Diagnostic]:
+        """What was found wrong while reading."""
+        return self._found.found
+
     def derive(self) -> Report:
         """Sizes, weights, costs, diagnostics and answers: everything but the run."""
         from .answers import Judge
@@ -199,12 +209,19 @@ def open_source(spec: "str | os.PathLike[str] | Source") -> Source:
 
 
 def read_network(
-    source: Source, sets: Mapping[str, str] | None = None, dialect: Dialect | None = None
+    source: Source,
+    sets: Mapping[str, str | Symbol] | None = None,
+    dialect: Dialect | None = None,
+    root: Node | None = None,
 ) -> "Network | Report":
-    """The network that a spec describes, or a report of why it cannot be read at all."""
+    """The network that a spec describes, or a report of why it cannot be read at all.
+
+    A `Symbol` in `sets` leaves a name open within the symbol's own domain. `root`: the
+    nodes of `source`, where they were read (and perhaps changed) before.
+    """
     found = Collector()
     try:
-        root = parse(source)
+        root = root or parse(source)
         spec = Reader(source, root, found, sets or {}).read(dialect)
     except Problem as problem:
         found.catch(problem)

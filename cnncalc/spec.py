@@ -59,7 +59,7 @@ class Reader:
     """Reads one spec; problems go to `found`."""
 
     def __init__(
-        self, source: Source, root: Node, found: Collector, sets: Mapping[str, str]
+        self, source: Source, root: Node, found: Collector, sets: Mapping[str, str | Symbol]
     ) -> None:
         self.source, self.root, self.found = source, root, found
         self.sets = dict(sets)
@@ -187,7 +187,8 @@ class Reader:
                         del self.symbols[name]
                 self.scope.names[name] = value
             except Problem as problem:
-                message = f"--set {shorten(name)}={shorten(text)}: {problem.diagnostic.message}"
+                given = shorten(str(text))
+                message = f"--set {shorten(name)}={given}: {problem.diagnostic.message}"
                 self.found.add(problem.diagnostic.code, message, None, problem.diagnostic.help)
 
     def _check_domain(self, symbol: Symbol, value: Number) -> None:
@@ -251,6 +252,8 @@ class Reader:
         assume = self.root.get("assume")
         known = set(self.used_sets) | self.symbols.keys()
         known |= set(assume.keys()) if assume is not None else set()
+        let = self.root.get("let")
+        known |= set(let.keys()) if let is not None and let.kind == "map" else set()
         for name in self.sets:
             if name in known:
                 continue

@@ -12,7 +12,7 @@ floor((H - 19)/8) + 1
 
 from __future__ import annotations
 
-from .bounds import at_least, compare, lower_bound, maximum, minimum, upper_bound
+from .bounds import lower_bound, maximum, minimum, upper_bound
 from .core import (
     Atom,
     DomainError,
@@ -29,10 +29,11 @@ from .core import (
 )
 from .division import divide
 from .rewrite import compile_expr, domain_text, equal, evaluate, normal, substitute, symbols
-from .rounding import ceil, ceil_div, floor, floor_div, is_whole
+from .rounding import ceil, ceil_div, floor, floor_div
 from .sizes import as_int, product, slide
 from .text import to_latex, to_sympy, to_text
 from .timing import limited
+from .undecided import at_least, compare, is_whole
 
 __all__ = [
     "Atom",

@@ -97,15 +97,30 @@ def compare(a: Number, b: Number) -> int | None:
     >>> compare(H + 1, H), compare(H, H), compare(3, 5), compare(H, 7)
     (1, 0, -1, None)
     """
-    gap = _normal(add(a, scale(b, -1)))
-    if gap == 0:
-        return 0
-    low, high = lower_bound(gap), upper_bound(gap)
-    if low is not None and low > 0:
+    gap = add(a, scale(b, -1))
+    if not isinstance(gap, Expr):
+        return (gap > 0) - (gap < 0)
+    low, high = limits(gap)
+    if low > 0 or high < 0:
+        return 1 if low > 0 else -1
+    seen = {(value > 0) - (value < 0) for value in _samples(gap)}
+    if {1, -1} <= seen:  # both signs occur
+        return None
+    gap = _normal(gap)
+    if not isinstance(gap, Expr):
+        return (gap > 0) - (gap < 0)
+    return _sign(gap, seen)
+
+
+def _sign(gap: Expr, seen: set[int]) -> int | None:
+    """The sign of gap if provable; `seen` are signs that it does take."""
+    if seen <= {1} and any(low > 0 for low in _candidates(gap)):
         return 1
-    if high is not None and high < 0:
+    if seen <= {-1} and any(low > 0 for low in _candidates(scale(gap, -1))):
         return -1
-    return 0 if low == high == 0 else None
+    if not seen <= {0}:
+        return None
+    return 0 if lower_bound(gap) == upper_bound(gap) == 0 else None
 
 
 def at_least(a: Number, b: Number) -> bool:
