@@ -53,6 +53,10 @@ def convert(path: str) -> str:
             from .onnx import convert as from_onnx
 
             return from_onnx(path)
+        if lower.endswith((".prototxt", ".pbtxt")):
+            from .caffe import convert as from_caffe
+
+            return from_caffe(path)
     except Problem:
         raise
     except MemoryError:
