@@ -57,6 +57,10 @@ def convert(path: str) -> str:
             from .caffe import convert as from_caffe
 
             return from_caffe(path)
+        if lower.endswith((".keras", ".json")):
+            from .keras import convert as from_keras
+
+            return from_keras(path)
     except Problem:
         raise
     except MemoryError:
