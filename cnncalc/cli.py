@@ -119,6 +119,38 @@ def diff(
 
 
 @app.command()
+def solve(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            help="a volume, an op and field=value, ? for what is unknown; or a spec with --fits",
+            metavar="VOLUME OP [field=value...] | SPEC",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(help="the output wanted: 55x55x96, 55, or same", metavar="VOLUME"),
+    ] = None,
+    params: Annotated[
+        str | None, typer.Option(help="the parameters wanted: 34944, 35K", metavar="N")
+    ] = None,
+    macs: Annotated[str | None, typer.Option(help="the MACs wanted", metavar="N")] = None,
+    fits: Annotated[
+        bool, typer.Option("--fits", help="which input sizes fit, as residue classes")
+    ] = False,
+    set: Sets = [],  # noqa: B006
+    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
+    format: Annotated[
+        str, typer.Option(help="text | json", callback=one_of("text", "table", "json"))
+    ] = "text",
+) -> None:
+    """The inverse questions: cnncalc solve 32x32x3 conv filters=10 kernel=5 pad=? --output same"""
+    from .homework import inverse
+
+    raise typer.Exit(inverse.command(words, output, params, macs, fits, dialect, set, format))
+
+
+@app.command()
 def grade(
     key: Annotated[str, typer.Argument(help="the key: a spec", metavar="KEY")],
     answers: Annotated[
