@@ -33,13 +33,16 @@ from numpy.lib.stride_tricks import as_strided
 from . import plainconv, winograd
 from .arrays import Array
 from .convolution import Geometry, exchange
+from .gemm import product
 from .spaces import Space, lent
-from .threads import share, workers
+from .threads import one_blas_thread, share, workers
 
-CHUNK = 1 << 18  # numbers in a chunk's matrix of windows
+CHUNK = 1 << 19  # numbers in a chunk's matrix of windows
 ALONE = 1 << 25  # multiplications below which one thread does all
 SMALL = 1 << 24  # multiplications below which windows of the turned kernel cost too much
 SHORT = 12  # numbers in a row of a window; below, runs along the image copy faster
+LARGE = 1 << 20  # numbers of a kernel that threads turn
+PLACES = 1 << 9  # outputs a filter below which transforming the kernels costs too much
 CHANNELS = 16  # Winograd's transforms pay from here on
 _tile: int | None = None  # what `using` asks for
 
@@ -72,11 +75,12 @@ def forward(x: Array, w: Array, geo: Geometry) -> Array:
     """y[n, o, f] = sum of x[n, s·o + d·k - p, c] w[k, c, f]."""
     dtype = np.result_type(x, w)
     x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
-    out = np.empty((x.shape[0], *geo.sizes(x.shape[1:-1], w.shape[:-2]), w.shape[-1]), dtype)
+    shape = (x.shape[0], *geo.sizes(x.shape[1:-1], w.shape[:-2]), w.shape[-1])
     if _is_product(x.shape, w.shape, geo):
         entries, f = prod(w.shape[:-1]), w.shape[-1]
-        np.matmul(x.reshape(-1, entries), w.reshape(entries, f), out=out.reshape(-1, f))
-    elif tile := _winograd(w.shape, geo, out.shape):
+        return product(x.reshape(-1, entries), w.reshape(entries, f)).reshape(shape)
+    out = np.empty(shape, dtype)
+    if tile := _winograd(w.shape, geo, out.shape):
         winograd.correlate(tile, x, winograd.kernel_transform(tile, w), geo.pads, out)
     else:
         _correlate(x, w, geo, out)
@@ -90,9 +94,10 @@ def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -
     shape = (g.shape[0], *spatial, w.shape[-2] * geo.groups)
     if _is_product(shape, w.shape, geo):
         f = w.shape[-1]
-        return np.matmul(g.reshape(-1, f), w.reshape(-1, f).T).reshape(shape)
+        return product(g.reshape(-1, f), w.reshape(-1, f).T).reshape(shape)
     if _is_plain(w.shape, geo, g.shape):
-        return plainconv.input_adjoint(g, w, geo, spatial)
+        with one_blas_thread():
+            return plainconv.input_adjoint(g, w, geo, spatial)
     found = np.empty(shape, dtype)
     for kernel, place, pads in residues(w.shape[:-2], geo, spatial, g.shape[1:-1]):
         part, target = w[kernel], found[(slice(None), *place)]
@@ -105,8 +110,7 @@ def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -
             u = winograd.kernel_transform(tile, part, flipped=True).transpose(0, 2, 1)
             winograd.correlate(tile, g, u, pads, target)
         else:
-            flip = part[(slice(None, None, -1),) * len(spatial)]
-            _correlate(g, exchange(flip, geo.groups), turned, target)
+            _correlate(g, _turned(part, geo.groups), turned, target)
     return found
 
 
@@ -145,10 +149,27 @@ def kernel_adjoint(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...]) -
     shape = (*kernel, x.shape[-1] // geo.groups, g.shape[-1])
     if _is_product(x.shape, shape, geo):
         windows = x.reshape(-1, prod(shape[:-1]))
-        return np.matmul(windows.T, g.reshape(-1, g.shape[-1])).reshape(shape)
+        return product(windows.T, g.reshape(-1, g.shape[-1])).reshape(shape)
     if tile := _winograd(shape, geo, g.shape):
         return winograd.kernel_gradient(tile, x, g, geo.pads)
     return _kernel_gradient(x, g, geo, kernel)
+
+
+def _turned(w: Array, groups: int) -> Array:
+    """The kernel turned by 180 degrees, with its input and output channels exchanged."""
+    rank = w.ndim - 2
+    flip = w[(slice(None, None, -1),) * rank]
+    if groups != 1 or w.size < LARGE:
+        return exchange(flip, groups)
+    found = np.empty((*w.shape[:rank], w.shape[-1], w.shape[-2]), w.dtype)
+
+    def work(places: Iterator[tuple[int, ...]], _: None) -> None:
+        for place in places:
+            np.copyto(found[place], flip[place].T)
+
+    places = list(np.ndindex(*w.shape[:rank]))
+    share(places, [None] * min(workers(), len(places)), work, fixed=False)
+    return found
 
 
 def _is_product(x: tuple[int, ...], w: tuple[int, ...], geo: Geometry) -> bool:
@@ -169,6 +190,8 @@ def _winograd(w: tuple[int, ...], geo: Geometry, out: tuple[int, ...]) -> winogr
     """Winograd's convolution, where it applies and pays."""
     fits = w[:-2] in ((3, 3), (5, 5)) and geo.stride == geo.dilation == (1, 1) and geo.groups == 1
     if not fits or min(w[-2:]) < CHANNELS or prod(out) * prod(w[:-1]) < ALONE or not _asked():
+        return None
+    if prod(out[:-1]) < PLACES:
         return None
     return winograd.Tile(_asked() if w[0] == 3 else 2, w[0])
 
@@ -216,15 +239,21 @@ class Plan(NamedTuple):
         }
 
 
+def even(length: int, most: int, threads: int) -> int:
+    """The length of pieces of at most `most`, as many for one thread as for another."""
+    pieces = -(-length // most)
+    return -(-length // (-(-pieces // threads) * threads))
+
+
 def plan(geo: Geometry, batch: int, out: tuple[int, ...], w: tuple[int, ...]) -> Plan:
     """Chunks of about `CHUNK` numbers; one a thread at least where the work is large."""
     inner, threads = prod(w[:-1]), workers()
     if batch * prod(out) * inner * w[-1] < ALONE:
         threads = 1
     numbers = prod(out) * inner * geo.groups
-    images, rows = min(max(1, CHUNK // numbers), -(-batch // threads)), out[0]
-    if numbers > CHUNK:
-        rows = max(1, min(out[0], round(CHUNK * out[0] / numbers)))
+    images, rows = even(batch, max(1, CHUNK // max(1, numbers)), threads), out[0]
+    if numbers > CHUNK or batch < threads:
+        rows = even(out[0], max(1, CHUNK * out[0] // max(1, numbers)), -(-threads // batch))
     places = (rows, *out[1:])
     padded = tuple(
         s * (o - 1) + d * (k - 1) + 1
@@ -300,7 +329,7 @@ def _correlate(x: Array, w: Array, geo: Geometry, target: Array) -> None:
                 split[...] = np.moveaxis(product.reshape(geo.groups, *place.shape[:-1], f), 0, -2)
 
     with lent(layout.most(), target.dtype, layout.shares) as spaces:
-        share(layout.chunks(), spaces, work)
+        share(layout.chunks(), spaces, work, fixed=False)
 
 
 def _kernel_gradient(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...]) -> Array:

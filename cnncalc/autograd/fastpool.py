@@ -35,7 +35,7 @@ def argmax(full: Array, kernel: Sizes, geo: Geometry, out: Sizes) -> tuple[Array
         for n in images:
             _argmax(full[n : n + 1], ks, geo, out, index[n : n + 1], best[n : n + 1])
 
-    share(range(len(full)), _threads(full), work)
+    share(range(len(full)), _threads(full), work, fixed=False)
     return index, best
 
 
@@ -88,7 +88,7 @@ def drop(g: Array, index: Array, kernel: Sizes, geo: Geometry, full: Sizes) -> A
                     np.multiply(whole_numbers(g[one]), chosen, out=whole_numbers(part))
                     np.add(target, part, out=target)
 
-    share(range(len(g)), _threads(total), work)
+    share(range(len(g)), _threads(total), work, fixed=False)
     return total
 
 

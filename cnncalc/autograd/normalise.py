@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from . import fastnorm
 from .arrays import Array, exact, kind, namespace
 from .elementwise import add, divide, multiply, sqrt, subtract
 from .errors import AutogradError, where_from
@@ -52,6 +53,8 @@ def _statistics(x: Array) -> tuple[Array, Array]:
     square. What cancels in E[(x-p)²] - (E[x]-p)² costs at most a factor N of the last digit:
     items of variance v have a pivot within sqrt(N·v) of the mean.
     """
+    if fastnorm.takes(x):
+        return fastnorm.statistics(x)
     over = tuple(range(x.ndim - 1))
     count = math.prod(x.shape[:-1])
     ns = namespace(x)
@@ -76,12 +79,9 @@ def _normalised(x: Array, gamma: Array, beta: Array, *, mean: Any, var: Any, eps
     """The affine map of each channel that its mean and variance, taken as given, ask for."""
     x, gamma, beta, var, eps = exact(x, gamma, beta, var, eps)
     factor = gamma / namespace(x).sqrt(var + eps)
-    y = x - mean
-    if kind(x, gamma, beta) != "numpy":
-        return y * factor + beta
-    y *= factor
-    y += beta
-    return y
+    if fastnorm.takes(x):
+        return fastnorm.affine(x, mean, factor, beta)
+    return (x - mean) * factor + beta
 
 
 def _joint(
@@ -95,6 +95,8 @@ def _joint(
         var = mean_of(multiply(centred, centred), axis=over)
 
     def pull(g: Any) -> list[Any]:
+        if fastnorm.takes(g, x):
+            return _fast(mine, g, x, mean, var, gamma, eps)
         centred = subtract(x, mean)
         r = divide(1, sqrt(add(var, eps)))
         total = sum(g, axis=over)
@@ -108,6 +110,21 @@ def _joint(
         return [parts[i] for i in mine]
 
     return pull
+
+
+def _fast(
+    mine: tuple[int, ...], g: Array, x: Array, mean: Array, var: Array, gamma: Any, eps: Any
+) -> list[Any]:
+    """The pull-back on NumPy floats; gamma and eps are exact in x's type."""
+    gamma, eps = exact(gamma, eps, x)[:2]
+    r = 1 / np.sqrt(var + eps)
+    total, along = fastnorm.sums(g, x, mean)
+    along *= r
+    parts: list[Any] = [None, along, total]
+    if 0 in mine:
+        count = x.dtype.type(math.prod(x.shape[:-1]))
+        parts[0] = fastnorm.adjoint(g, x, mean, r * along / count, total / count, gamma * r)
+    return [parts[i] for i in mine]
 
 
 _normalised.name = "batch_norm"

@@ -4,16 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, as_array, exact, namespace
+from . import gemm
+from .arrays import Array, as_array, exact, kind, namespace
 from .errors import AutogradError, shapes_text, where_from
 from .shapes import broadcast_to, reshape, shape_of, transpose, unbroadcast
 from .tape import primitive
+from .threads import one_blas_thread
 
 
 @primitive
 def matmul(x: Array, y: Array) -> Array:
     """The matrix product, with NumPy's rules for vectors and stacks of matrices."""
     x, y = exact(x, y)
+    if kind(x, y) == "numpy":
+        return gemm.product(x, y)
     return as_array(namespace(x, y).matmul(x, y))
 
 
@@ -63,7 +67,10 @@ matmul.defvjp(_matmul_by_left, _matmul_by_right)
 def _einsum(*xs: Array, spec: str) -> Array:
     xs = exact(*xs)
     ns = namespace(*xs)
-    return as_array(ns.einsum(spec, *xs) if ns is not np else np.einsum(spec, *xs, optimize=True))
+    if ns is not np:
+        return as_array(ns.einsum(spec, *xs))
+    with one_blas_thread():
+        return as_array(np.einsum(spec, *xs, optimize=True))
 
 
 _einsum.name = "einsum"

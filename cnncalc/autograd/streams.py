@@ -27,7 +27,7 @@ def apply(ufunc: Any, x: Any, y: Any) -> Any:
             some = large[part], small[part] if whole else small
             ufunc(*(some if large is x else some[::-1]), out=out[part])
 
-    share(_parts(len(large), count), [None] * count, work)
+    share(_parts(len(large), count), [None] * count, work, fixed=False)
     return out
 
 
@@ -41,7 +41,7 @@ def kept(mask: Array, x: Array) -> Array:
         for part in parts:
             np.multiply(bits[part], mask[part], out=found[part])
 
-    share(_parts(len(x), count) if count > 1 else [...], [None] * count, work)
+    share(_parts(len(x), count) if count > 1 else [...], [None] * count, work, fixed=False)
     return out
 
 

@@ -69,21 +69,24 @@ def share(
     chunks: Sequence[Chunk],
     spaces: Sequence[Space],
     work: Callable[[Iterator[Chunk], Space], None],
+    fixed: bool = True,
 ) -> None:
     """Runs `work(its share of the chunks, its workspace)` in one thread a workspace.
 
-    Without threadpoolctl, or on one processor, that is the caller's.
+    With fixed shares, sums over a share are made in one order and runs repeat exactly. Where
+    each chunk has an answer of its own, `fixed=False` lets a thread that is free take the next.
+    Without threadpoolctl, or on one processor, one thread does all: the caller's.
     """
     if len(spaces) == 1:
         with one_blas_thread():
             work(iter(chunks), spaces[0])
         return
     failed: list[BaseException] = []
+    following = iter(chunks)  # `next` of a list's iterator is one step for all threads
 
     def run(number: int) -> None:
-        # A fixed share each, so that sums are made in one order and runs repeat exactly.
         try:
-            work(iter(chunks[number :: len(spaces)]), spaces[number])
+            work(iter(chunks[number :: len(spaces)]) if fixed else following, spaces[number])
         except BaseException as error:
             failed.append(error)
 

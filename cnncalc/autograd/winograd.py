@@ -25,8 +25,10 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from .arrays import Array
+from .gemm import product
 from .spaces import Space, lent
 from .threads import share, workers
 
@@ -87,6 +89,7 @@ OUTPUT: dict[tuple[int, int], Rows] = {
     (2, 5): [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 1]],
 }
 TILES = 256  # in a chunk: fewer make slow products, more leave the cache
+WIDE = 1 << 17  # channels times filters from which adding up a chunk's gradient takes longer
 
 
 class Plan(NamedTuple):
@@ -124,26 +127,26 @@ class Plan(NamedTuple):
         c, f, wide, tall = self.channels, self.filters, self.tiles[1], self.rows * m + r - 1
         tiles = n * self.rows * wide
         return {
-            "cut": n * tall * m * max((wide + reach(self.tile)) * c, wide * f),
-            "half": n * tall * a * wide * max(c, f),
+            "cut": n * max(tall * (wide * m + r - 1) * c, self.rows * m * wide * m * f),
+            "tiles": tiles * max(a * a * c, m * m * f),
             "inputs": a * a * tiles * c,
             "outputs": a * a * tiles * f,
-            "spare": n * tall * a * wide * max(c, f),
         }
 
 
-def reach(tile: Tile) -> int:
-    """How many tiles further the last columns of a tile's input lie."""
-    return (tile.a - 1) // tile.m
+def plan(
+    tile: Tile, out: tuple[int, ...], channels: int, threads: int, summed: bool = False
+) -> Plan:
+    """Chunks of about `TILES` tiles, one a thread where there are images or rows enough.
 
-
-def plan(tile: Tile, out: tuple[int, ...], channels: int, threads: int) -> Plan:
-    """Chunks of about `TILES` tiles, one a thread where there are images or rows enough."""
+    Twice as many where sums of wide kernels' gradients are made (`summed`).
+    """
     batch, height, width, filters = out
     high, wide = -(-height // tile.m), -(-width // tile.m)
-    images, rows = min(TILES // (high * wide), -(-batch // threads)), high
+    most = 2 * TILES if summed and channels * filters >= WIDE else TILES
+    images, rows = min(most // (high * wide), -(-batch // threads)), high
     if images < 1:
-        images, rows = 1, max(1, min(high, round(TILES / wide)))
+        images, rows = 1, max(1, min(high, round(most / wide)))
     if batch < threads:
         rows = min(rows, -(-high * batch // threads))
     return Plan(tile, batch, (height, width), channels, filters, images, rows)
@@ -157,70 +160,43 @@ def kernel_matrix(tile: Tile, flipped: bool) -> Array:
     return np.kron(g, g)
 
 
+@cache
+def squared(tile: Tile, of: str) -> Array:
+    """Both axes at once: B' x B (a² x a²) of the "input", A' M A (m² x a²) of the "output"."""
+    one = np.array(INPUT[tile.a] if of == "input" else OUTPUT[tile])
+    return np.kron(one, one)
+
+
 def kernel_transform(tile: Tile, w: Array, flipped: bool = False) -> Array:
     """G w G' for each channel and filter: (a², C, F)."""
     c, f = w.shape[2:]
     matrix = kernel_matrix(tile, flipped).astype(w.dtype)
-    return np.matmul(matrix, w.reshape(-1, c * f)).reshape(-1, c, f)
+    return product(matrix, w.reshape(-1, c * f)).reshape(-1, c, f)
 
 
-def combine(rows: Rows, parts: list[Array], outs: list[Array], spare: Array) -> None:
-    """outs[i] = sum over j of rows[i][j] parts[j], with whole-array adds.
-
-    Two rows that differ in the signs of their odd entries, as those of points p and -p do,
-    share the sums of the even and of the odd ones.
-    """
-    i = 0
-    while i < len(rows):
-        row, out = rows[i], outs[i]
-        mirrored = [-v if j % 2 else v for j, v in enumerate(row)]
-        if i + 1 < len(rows) and rows[i + 1] == mirrored and len(row) - row.count(0) > 2:
-            even, odd = outs[i + 1], spare[: out.size].reshape(out.shape)
-            _sum(row[::2], parts[::2], even, out)
-            _sum(row[1::2], parts[1::2], odd, out)
-            np.add(even, odd, out=out)
-            np.subtract(even, odd, out=even)
-            i += 2
-        else:
-            _sum(row, parts, out, spare[: out.size].reshape(out.shape))
-            i += 1
-
-
-def _sum(row: list[float], parts: list[Array], out: Array, scratch: Array) -> None:
-    terms = [(scale, part) for scale, part in zip(row, parts, strict=True) if scale]
-    terms.sort(key=lambda term: term[0] != 1)
-    scale, total = terms[0]
-    if scale != 1 or len(terms) == 1:
-        np.multiply(total, out.dtype.type(scale), out=out)
-        total = out
-    for scale, part in terms[1:]:
-        if scale == 1:
-            np.add(total, part, out=out)
-        elif scale == -1:
-            np.subtract(total, part, out=out)
-        else:
-            np.multiply(part, out.dtype.type(scale), out=scratch)
-            np.add(total, scratch, out=out)
-        total = out
-
-
-def cut(space: Space, x: Array, top: int, left: int, tall: int, m: int, wide: int) -> Array:
-    """Rows top.. and columns left.. of x with zeros around, as (n, tall, m, wide, C).
-
-    Column m t + j stands at [..., j, t, :], so that a tile's j-th columns lie together.
-    """
+def cut(space: Space, x: Array, top: int, left: int, tall: int, wide: int) -> Array:
+    """Rows top.. and columns left.. of x, zeros around it: (n, tall, wide, C)."""
     n, h, w, c = x.shape
-    found = space("cut", n, tall, m, wide, c)
+    if top >= 0 and left >= 0 and top + tall <= h and left + wide <= w:
+        return x[:, top : top + tall, left : left + wide]
+    found = space("cut", n, tall, wide, c)
     found[...] = 0
-    first, last = max(0, -top), min(tall, h - top)
-    for j in range(m):
-        begin = max(0, -((left + j) // m))  # the first t with left + m t + j >= 0
-        end = min(wide, (w - left - j + m - 1) // m)
-        if last > first and end > begin:
-            column = left + m * begin + j
-            taken = slice(column, column + m * (end - begin - 1) + 1, m)
-            found[:, first:last, j, begin:end] = x[:, top + first : top + last, taken]
+    rows = slice(max(0, top), max(0, min(h, top + tall)))
+    columns = slice(max(0, left), max(0, min(w, left + wide)))
+    across = slice(columns.start - left, columns.stop - left)
+    found[:, rows.start - top : rows.stop - top, across] = x[:, rows, columns]
     return found
+
+
+def tiles(space: Space, part: Array, size: int, m: int, rows: int, wide: int) -> Array:
+    """The size x size tiles of part, m apart, as a matrix (size², n·rows·wide·C)."""
+    n, c = part.shape[0], part.shape[-1]
+    by, down, across, last = part.strides
+    shape = (size, size, n, rows, wide, c)
+    steps = (down, across, by, m * down, m * across, last)
+    found = space("tiles", *shape)
+    np.copyto(found, as_strided(part, shape, steps, writeable=False))
+    return found.reshape(size * size, -1)
 
 
 def transform_inputs(
@@ -228,43 +204,33 @@ def transform_inputs(
 ) -> Array:
     """B' x B of the tiles whose first input row is `top`: (a², tiles, C)."""
     (m, r), a, n, c = tile, tile.a, x.shape[0], x.shape[-1]
-    tall = m * rows + r - 1
-    part = cut(space, x, top, left, tall, m, wide + reach(tile))
-    half = space("half", n, tall, a, wide, c)
-    spare = space.flat["spare"]
-    columns = [part[:, :, j % m, j // m : j // m + wide] for j in range(a)]
-    combine(INPUT[a], columns, [half[:, :, j] for j in range(a)], spare)
-    found = space("inputs", a, a, n, rows, wide, c)
-    lines = [half[:, i : i + m * (rows - 1) + 1 : m].transpose(2, 0, 1, 3, 4) for i in range(a)]
-    combine(INPUT[a], lines, list(found), spare)
+    part = cut(space, x, top, left, m * rows + r - 1, m * wide + r - 1)
+    taken = tiles(space, part, a, m, rows, wide)
+    found = space("inputs", a * a, taken.shape[1])
+    np.matmul(squared(tile, "input").astype(x.dtype), taken, out=found)
     return found.reshape(a * a, n * rows * wide, c)
 
 
 def transform_outputs(space: Space, tile: Tile, products: Array, out: Array) -> None:
     """A' M A of products (a², tiles, F) into out, whose last tiles may be incomplete."""
-    m, a, (n, high, width, f) = tile.m, tile.a, out.shape
+    m, (n, high, width, f) = tile.m, out.shape
     rows, wide = -(-high // m), -(-width // m)
-    spare = space.flat["spare"]
-    half = space("half", m, a, n, rows, wide, f)
-    combine(OUTPUT[tile], list(products.reshape(a, a, n, rows, wide, f)), list(half), spare)
+    found = space("tiles", m, m, n, rows, wide, f)
+    matrix = squared(tile, "output").astype(out.dtype)
+    np.matmul(matrix, products.reshape(tile.a**2, -1), out=found.reshape(m * m, -1))
     for i in range(m):
         for j in range(m):
             place = out[:, i::m, j::m]
-            parts = [half[i, k, :, : place.shape[1], : place.shape[2]] for k in range(a)]
-            combine([OUTPUT[tile][j]], parts, [place], spare)
+            place[...] = found[i, j, :, : place.shape[1], : place.shape[2]]
 
 
 def spread_outputs(space: Space, tile: Tile, g: Array, rows: int, wide: int) -> Array:
     """A g A' of the tiles of g, the transpose of `transform_outputs`: (a², tiles, F)."""
     m, a, n, f = tile.m, tile.a, g.shape[0], g.shape[-1]
-    across = [list(row) for row in zip(*OUTPUT[tile], strict=True)]
-    part = cut(space, g, 0, 0, m * rows, m, wide)
-    half = space("half", n, m * rows, a, wide, f)
-    spare = space.flat["spare"]
-    combine(across, [part[:, :, j] for j in range(m)], [half[:, :, j] for j in range(a)], spare)
-    found = space("outputs", a, a, n, rows, wide, f)
-    lines = [half[:, i::m].transpose(2, 0, 1, 3, 4) for i in range(m)]
-    combine(across, lines, list(found), spare)
+    part = cut(space, g, 0, 0, m * rows, m * wide)
+    taken = tiles(space, part, m, m, rows, wide)
+    found = space("outputs", a * a, taken.shape[1])
+    np.matmul(squared(tile, "output").astype(g.dtype).T, taken, out=found)
     return found.reshape(a * a, n * rows * wide, f)
 
 
@@ -282,13 +248,13 @@ def correlate(tile: Tile, x: Array, u: Array, pads: Pads, out: Array) -> None:
 
     chunks = layout.chunks()
     with lent(layout.most(), out.dtype, min(workers(), len(chunks))) as spaces:
-        share(chunks, spaces, work)
+        share(chunks, spaces, work, fixed=False)
 
 
 def kernel_gradient(tile: Tile, x: Array, g: Array, pads: Pads) -> Array:
     """The kernel w (r, r, C, F) with <w, w'> = <g, conv(x, w')>."""
     (m, r), a, c, f = tile, tile.a, x.shape[-1], g.shape[-1]
-    layout = plan(tile, g.shape, c, workers())
+    layout = plan(tile, g.shape, c, workers(), summed=True)
 
     def work(chunks: Iterator[tuple[slice, int, int]], space: Space) -> None:
         total, piece = space("total", a * a, c, f), space("piece", a * a, c, f)
@@ -307,4 +273,4 @@ def kernel_gradient(tile: Tile, x: Array, g: Array, pads: Pads) -> Array:
         for other in spaces[1:]:
             total += other("total", a * a, c * f)
         matrix = kernel_matrix(tile, False).astype(x.dtype)
-        return np.matmul(matrix.T, total).reshape(r, r, c, f)
+        return product(matrix.T, total).reshape(r, r, c, f)

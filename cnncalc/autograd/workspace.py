@@ -75,7 +75,7 @@ def _input(x: Shape, w: Shape, geo: Geometry, y: Shape) -> int:
 def _kernel(w: Shape, geo: Geometry, y: Shape) -> int:
     """The chunks, and a sum and a product a thread."""
     if tile := fastconv._winograd(w, geo, y):
-        tiled = winograd.plan(tile, y, w[-2], workers())
+        tiled = winograd.plan(tile, y, w[-2], workers(), summed=True)
         numbers = sum(tiled.most().values()) + 2 * tile.a**2 * w[-2] * w[-1]
         return min(workers(), len(tiled.chunks())) * numbers
     plan = fastconv.plan(geo, y[0], y[1:-1], w)

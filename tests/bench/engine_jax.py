@@ -227,6 +227,7 @@ def measure(name: str, batch: int, rounds: int, torch_too: bool) -> None:
     found: dict[str, list[tuple[float, float]]] = {label: [] for label in steps}
     for _ in range(rounds):
         for label, step in steps.items():
+            time.sleep(0.1)  # threads that wait in a loop for more work of the last go to sleep
             times = [seconds(step) for _ in range(repeat)]
             found[label].append(tuple(statistics.median(t) for t in zip(*times, strict=True)))
 
