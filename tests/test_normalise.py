@@ -8,6 +8,7 @@ import sympy
 import torch
 
 from cnncalc import autograd as ag
+from cnncalc.autograd import fastnorm
 
 EPS = 1e-3
 SHAPES = ((6, 3), (4, 7, 2), (3, 5, 4, 3), (2, 3, 2, 4, 2))
@@ -51,6 +52,19 @@ def close(found, expected, within=1e-10):
 
 def on(kind, values):
     return [jnp.asarray(v) for v in values] if kind == "jax" else values
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_in_chunks_on_threads(shape, monkeypatch):
+    monkeypatch.setattr(fastnorm, "CHUNK", 16)
+    monkeypatch.setattr(fastnorm, "LARGE", 0)
+    monkeypatch.setenv("CNNCALC_THREADS", "3")
+    *args, c = arrays(shape)
+    ours, theirs = losses(c)
+    for i in range(3):
+        found, expected = ag.grad(ours, i)(*args), jax.grad(theirs, i)(*args)
+        close(found, expected)
+        assert np.array_equal(found, ag.grad(ours, i)(*args))
 
 
 @pytest.mark.parametrize("kind", ["numpy", "jax"])
