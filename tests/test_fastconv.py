@@ -41,9 +41,11 @@ def _drawn(dtype, *shapes):
     return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
 
-def _agree(found, expected, bound):
+def _agree(found, of, bound, a, b, *args):
+    """`found` beside of(a, b) in float64, in units of the root of a sum's squared terms."""
+    expected = of(a, b, *args)
     assert found.shape == expected.shape
-    spread = expected.std() + abs(expected).mean() + 1e-30
+    spread = np.sqrt(of(a * a, b * b, *args).max(initial=0)) + 1e-30
     assert abs(found - expected).max() <= bound * spread * 3
 
 
@@ -55,9 +57,9 @@ def _compare(x_shape, w_shape, geo, dtype, bound):
     dx = fastconv.input_adjoint(g, w, geo, x_shape[1:-1])
     dw = fastconv.kernel_adjoint(x, g, geo, w_shape[:-2])
     assert {a.dtype for a in (y, dx, dw)} == {np.dtype(dtype)}
-    _agree(y, plainconv.forward(*wide[:2], geo), bound)
-    _agree(dx, plainconv.input_adjoint(wide[2], wide[1], geo, x_shape[1:-1]), bound)
-    _agree(dw, plainconv.kernel_adjoint(wide[0], wide[2], geo, w_shape[:-2]), bound)
+    _agree(y, plainconv.forward, bound, *wide[:2], geo)
+    _agree(dx, plainconv.input_adjoint, bound, wide[2], wide[1], geo, x_shape[1:-1])
+    _agree(dw, plainconv.kernel_adjoint, bound, wide[0], wide[2], geo, w_shape[:-2])
     pairs = [np.vdot(a, b) for a, b in ((g, y), (dx, x), (dw, w))]
     scale = np.sqrt(np.vdot(g, g) * np.vdot(y, y)) + 1e-30
     assert max(pairs) - min(pairs) <= bound * scale * 10
@@ -94,11 +96,13 @@ def test_winograd_at_drawn_sizes(tile, volume, channels, pads, dtype, chunked):
     patch = pytest.MonkeyPatch()
     patch.setattr(fastconv, "CHANNELS", 1)
     patch.setattr(fastconv, "ALONE", 0)
+    patch.setattr(fastconv, "PLACES", 0)
     if chunked:
         patch.setattr(winograd, "TILES", 3)
     geo = Geometry((1, 1), ((top, bottom), (left, right)), (1, 1), 1)
     try:
         with fastconv.using(m):
+            assert fastconv._winograd((r, r, c, f), geo, (n, h, w, f)) == tile
             _compare((n, h, w, c), (r, r, c, f), geo, dtype, EXACT[dtype, max(m, r - 1)])
     finally:
         patch.undo()
@@ -111,10 +115,12 @@ def test_winograd_at_drawn_sizes(tile, volume, channels, pads, dtype, chunked):
 def test_exactness(tile, side, channels, bound):
     pads = ((side // 2, side // 2),) * 2
     geo = Geometry((1, 1), pads, (1, 1), 1)
-    x, w = _drawn("float32", (2, 14, 14, channels), (side, side, channels, 64))
+    x, w = _drawn("float32", (4, 14, 14, channels), (side, side, channels, 64))
     exact = plainconv.forward(x.astype("float64"), w.astype("float64"), geo)
     for dtype, limit in (("float32", bound), ("float64", 1e-12)):
         with fastconv.using(tile):
+            chosen = fastconv._winograd(w.shape, geo, (*x.shape[:-1], 64))
+            assert chosen == ((tile, side) if tile else None)
             found = fastconv.forward(x.astype(dtype), w.astype(dtype), geo)
         assert abs(found - exact).max() / exact.std() < limit
 
