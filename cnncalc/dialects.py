@@ -86,6 +86,9 @@ class Dialect(NamedTuple):
     half_pad: str = ""  # the limit on a pool's padding: "half" or "kernel"
     include_pad: bool = False  # average pools count the padding by default
     lrn_divides: bool = True  # LRN's alpha is divided by the window size
+    lstm_biases: int = 1  # an LSTM adds one bias to its gates, or one to each of two products
+    gru_biases: str = "one"  # "two", two where it resets "after", one and the "candidate"'s own
+    gru_reset_after: bool = False  # a GRU's reset gate acts after the recurrent product
     truncates: bool = False  # a negative quotient rounds toward zero
     opset: int = 0
 
@@ -115,6 +118,9 @@ DIALECTS = {
             uneven_same=True,
             half_pad="half",
             include_pad=True,
+            lstm_biases=2,
+            gru_biases="two",
+            gru_reset_after=True,
         ),
         Dialect(
             "keras",
@@ -123,8 +129,18 @@ DIALECTS = {
             asymmetric=True,
             uneven_same=True,
             lrn_divides=False,
+            gru_biases="after",
+            gru_reset_after=True,
         ),
-        Dialect("jax", tf_same=True, asymmetric=True, uneven_same=True, lrn_divides=False),
+        Dialect(
+            "jax",
+            tf_same=True,
+            asymmetric=True,
+            uneven_same=True,
+            lrn_divides=False,
+            gru_biases="candidate",
+            gru_reset_after=True,
+        ),
         Dialect(
             "onnx",
             tf_same=True,
@@ -132,6 +148,8 @@ DIALECTS = {
             uneven_same=True,
             half_pad="kernel",
             truncates=True,
+            lstm_biases=2,
+            gru_biases="two",
         ),
     )
 }

@@ -133,7 +133,7 @@ def _what(row: Row) -> str:
     parts = [row.op]
     for name, value in row.layer.values().items():
         if value != row.layer.fields[name].default and name != "connect":
-            text = _shown(value)
+            text = row.layer.fields[name].text(value) or _shown(value)
             parts.append(f"{name} {text}" if len(text) <= MOST_FIELDS else f"{name} ...")
     return ", ".join(parts)
 

@@ -22,6 +22,7 @@ TOP_KEYS = (
     "outputs", "expect", "budget", *MARKING_KEYS,
 )  # fmt: skip
 DOMAIN_KEYS = ("min", "max", "multiple_of")
+MAX_AXES = 7  # beside the batch
 MAX_SYMBOLS = 32
 MAX_NAME = 120
 RESERVED = frozenset({"floor", "ceil", "min", "max"})
@@ -304,10 +305,10 @@ class Reader:
             help_ = d.help or ("write it as H x W x C, for example 32x32x3 or HxWx3",)
             self.found.add(code, d.message, d.span or node.span, help_)
             return self._no_input()["input"]
-        if len(shape) > 4:
-            message = f"{name} has {len(shape)} axes; at most 4 (DxHxWxC) are known"
+        if len(shape) > MAX_AXES:
+            message = f"{name} has {len(shape)} axes; at most {MAX_AXES} are known"
             self.found.add("E011", message, node.span)
-            return shape[-4:]
+            return shape[-MAX_AXES:]
         return shape
 
     def _introduce(self, node: Node) -> None:

@@ -289,6 +289,8 @@ SMALL = {  # where 2x2x2 and no fields do not serve
     "max": ("2x1", {"axes": 0}),
     "normalise": ("2", {}),
     "glu": ("4", {}),
+    "lstm": ("1x1", {"units": 1}),
+    "gru": ("2x1", {"units": 1}),
     "attention": ("2x1", {"heads": 1, "bias": False}),
 }
 

@@ -55,6 +55,8 @@ PUBLISHED = {
     "lenet-caffe": Published(BVLC, 431_080),
     "lenet5": Published("LeCun 1998, and the 84x10 RBF centres", 60_000 + 840),
     "m5-audio": Published("torchaudio's tutorial", 26_915),
+    "lstm-text": Published("keras.io's example, summary", 2_757_761),
+    "maxvit_t": Published(TV, 30_919_624, None, "5.558"),
     "mobilenet_v1": Published(KERAS, 4_253_864 - 21_888, 21_888, "0.569"),
     "mobilenet_v2": Published(TV, 3_504_872, None, "0.301"),
     "nin": Published("osmr/imgclsmob", 966_986),
@@ -65,18 +67,21 @@ PUBLISHED = {
     "resnet152": Published(TV, 60_192_808, None, "11.514"),
     "squeezenet1_0": Published(TV, 1_248_424, None, "0.86", 861_339_936),
     "squeezenet1_1": Published(TV, 1_235_496),
+    "swin_t": Published(TV, 28_288_354, None, "4.491"),
+    "swin_v2_t": Published(TV, 28_351_570, None, "5.94"),
     "unet": Published("implementations of figure 1 with 2 classes", 31_030_658),
     "vgg11": Published(TV, 132_863_336, None, "7.609"),
     "vgg13": Published(TV, 133_047_848, None, "11.308"),
     "vgg16": Published(TV, 138_357_544, None, "15.470"),
     "vgg19": Published(TV, 143_667_240, None, "19.632"),
+    "vit_b_16": Published(TV, 86_567_656, None, "17.564"),
     "xception": Published(KERAS, 22_910_480 - 54_528, 54_528),
     "zfnet": Published("reimplementations of figure 3", 62_357_608),
 }
 
 
 def test_every_network_is_in_the_table() -> None:
-    others = {n for n in NAMES if n.startswith("lecture/")} | {"symbolic-vgg-block"}
+    others = {n for n in NAMES if n.startswith("lecture/")} | {"symbolic-vgg-block", "gru-speech"}
     assert set(PUBLISHED) == set(NAMES) - others
 
 

@@ -223,7 +223,7 @@ CASES = [
     ("input: 3x3x1\nlayers: []\n", "E017", 2),
     ("input: 0x3x1\nlayers: [relu]\n", "E011", 1),
     ("input: 3x-3x1\nlayers: [relu]\n", "E011", 1),
-    ("input: 3x3x1x4x5\nlayers: [relu]\n", "E011", 1),
+    ("input: 3x3x1x4x5x6x7x8\nlayers: [relu]\n", "E011", 1),
     (SMALL + "  - conv: {kernel: 3}\n", "E005", 3),
     (SMALL + "  - conv: {filters: 3, kernel: 3, kernel: 5}\n", "E019", 3),
     (SMALL + "  - conv: {filters: 2*, kernel: 3}\n", "E012", 3),

@@ -59,6 +59,7 @@ from .pool import (
     MaxPool,
     Subsample,
 )
+from .recurrent import GRU, LSTM
 from .resample import Resize
 from .reshape import ChannelShuffle, Flatten, Mean, Permute, Reshape
 from .resize import Crop, Pad, PixelShuffle, Upsample
@@ -84,7 +85,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
     "LRN",
+    "LSTM",
     "REGISTRY",
     "RESERVED",
     "SELU",

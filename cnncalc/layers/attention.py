@@ -21,14 +21,13 @@ from .base import (
     axes,
     divides,
     product,
-    ratio,
 )
 from .reshape import volume_text
 
 if TYPE_CHECKING:
     from ..execute import Pass
 
-Widths = tuple[Any, Any, Any]  # of queries and keys, of values, of the output
+Widths = tuple[Any, Any, Any]  # of queries and of keys, of values (all heads), of the output
 
 
 class Attention(Layer, op="attention"):
@@ -102,13 +101,12 @@ class Attention(Layer, op="attention"):
 
     def _widths(self, inputs: Shapes) -> Widths:
         dim = inputs[0][-1] if self.dim is None else self.dim
-        head = ratio(dim, self.heads)
-        key = head if self.key_dim is None else self.key_dim
-        value = key if self.dim is None and self.key_dim is not None else head
-        value = value if self.value_dim is None else self.value_dim
+        keys = dim if self.key_dim is None else self.heads * self.key_dim
+        values = keys if self.dim is None and self.key_dim is not None else dim
+        if self.value_dim is not None:
+            values = self.heads * self.value_dim
         units = inputs[0][-1] if self.units is None else self.units
-        wide = self.heads * value
-        return self.heads * key, wide, units if self.project else wide
+        return keys, values, units if self.project else values
 
     def _fused(self, inputs: Shapes) -> bool:
         return len(inputs) == 1 and self.fused is not False

@@ -42,6 +42,10 @@ class Field:
     def read(self, node: Node, scope: Scope) -> Any:
         raise NotImplementedError
 
+    def text(self, value: Any) -> str:
+        """A value as a spec writes it, where that is not plain from the value; else empty."""
+        return ""
+
     def refuse(self, node: Node, why: str = "") -> Problem:
         message = f"{self.name or 'this'} must be {self.what}, got {node.describe()}"
         return Problem("E006", message + (f": {why}" if why else ""), node.span)
@@ -261,6 +265,16 @@ class Ranges(Field):
         if not items:
             raise self.refuse(node, "the list is empty")
         return tuple(self._range(scope.resolve(item), scope) for item in items)
+
+    def text(self, value: Any) -> str:
+        """
+        >>> Ranges().text(((0, None, 2), (1, -1, 1)))
+        '[0::2, 1:-1]'
+        """
+        if value is None:
+            return ""
+        parts = [(a, "" if b is None else b, "" if c == 1 else f":{c}") for a, b, c in value]
+        return f"[{', '.join(f'{a}:{b}{c}' for a, b, c in parts)}]"
 
     def _range(self, node: Node, scope: Scope) -> tuple[Any, Any, Any]:
         parts = node.text.split(":") if node.kind == "text" else []
