@@ -27,9 +27,11 @@ def check(
     ignore: Sequence[str] = (),
     progress: Progress | None = None,
     grad: bool = False,
+    convention: str | None = None,
 ) -> Report:
     """Derives a spec, compares its answers and budget, and runs it on JAX.
 
+    `convention` counts operations as another tool does (`cnncalc reconcile` lists them).
     `grad` compares the gradients of all parameters too. `spec` is a path, a bundled name, a
     text, or a `Network`. Problems are in
     `report.diagnostics`; nothing is raised for what is wrong with the spec.
@@ -38,7 +40,7 @@ def check(
     >>> report.ok, report.totals.params
     (True, 62378344)
     """
-    report = _derived(spec, sets or {}, dialect)
+    report = _derived(spec, sets or {}, dialect, convention)
     if report.totals is None or report.status() == 2:
         detail = "the spec could not be read"
         report = report._replace(run=RunReport("skipped", detail=detail))
@@ -62,10 +64,11 @@ def _with_gradients(report: Report, batch: int, seed: int, progress: Progress | 
 
 
 def _derived(
-    spec: "str | os.PathLike[str] | Source | Network", sets: Mapping[str, Any], dialect: str | None
-) -> Report:
+    spec: "str | os.PathLike[str] | Source | Network", sets: Mapping[str, Any],
+    dialect: str | None, convention: str | None,
+) -> Report:  # fmt: skip
     network = read(spec, sets, dialect)
-    return network if isinstance(network, Report) else network.derive()
+    return network if isinstance(network, Report) else network.derive(convention)
 
 
 def read(

@@ -64,11 +64,15 @@ def check(
     grad: Annotated[
         bool, typer.Option("--grad", help="compare the gradients too, as `cnncalc grad` does")
     ] = False,
+    convention: Annotated[
+        str | None,
+        typer.Option(help="count operations as this tool does: thop, fvcore, ...", metavar="NAME"),
+    ] = None,
 ) -> None:
     """Derive, lint, compare with `expect` and `budget`, run on JAX, report."""
     options = CheckOptions(
         tuple(specs), run, run_only_shapes, tuple(set), tuple(dialect), device, batch, seed,
-        format, output, tuple(select), tuple(ignore), strict, grad,
+        format, output, tuple(select), tuple(ignore), strict, grad, convention,
     )  # fmt: skip
     raise typer.Exit(commands.check(options))
 
@@ -399,6 +403,30 @@ def import_(
     from .importers import command
 
     raise typer.Exit(command.run(file, input, output))
+
+
+@app.command()
+def reconcile(
+    spec: Annotated[str, typer.Argument(help="a spec file, a bundled name, or -", metavar="SPEC")],
+    convention: Annotated[
+        list[str], typer.Option(help="only this tool's; may repeat", metavar="NAME")
+    ] = [],  # noqa: B006
+    functional: Annotated[
+        bool,
+        typer.Option("--functional", help="as if convolutions were calls of functions (F.conv2d)"),
+    ] = False,
+    set: Sets = [],  # noqa: B006
+    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
+    format: Annotated[
+        str,
+        typer.Option(help="table | json | markdown", callback=one_of("table", "json", "markdown")),
+    ] = "table",
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="write to a file", metavar="FILE")
+    ] = None,
+) -> None:
+    """The totals as every counting tool prints them, and what each counts differently."""
+    raise typer.Exit(commands.reconcile(spec, convention, format, functional, set, dialect, output))
 
 
 TARGETS = ("torch", "flax", "keras", "onnx", "caffe")

@@ -26,6 +26,13 @@ class Usage(Exception):
 
 def check(options: CheckOptions) -> int:
     """`cnncalc check`: the highest exit status of all specs and dialects."""
+    if options.convention is not None:
+        from .conventions import convention
+
+        try:
+            convention(options.convention)
+        except KeyError as unknown:
+            raise Usage(str(unknown.args[0])) from None
     sets = read_sets(options.set)
     reports: list[Report] = []
     dialects: Sequence[str | None] = options.dialect or (None,)
@@ -61,7 +68,7 @@ def _check(
         spec, run=options.run, only_shapes=options.run_only_shapes, sets=sets, dialect=dialect,
         device=options.device, batch=options.batch, seed=options.seed,
         select=_codes(options.select), ignore=_codes(options.ignore), progress=bar,
-        grad=options.grad,
+        grad=options.grad, convention=options.convention,
     )  # fmt: skip
 
 
@@ -169,6 +176,33 @@ def diff(a: str, b: str, format: str, sets: Sequence[str]) -> int:
         color, width = terminal(None)
         write(report_diff.render(reports[0], reports[1], format, width=width, color=color), None)
     return status
+
+
+def reconcile(
+    spec: str, names: Sequence[str], format: str, functional: bool, sets: Sequence[str],
+    dialect: str | None, output: str | None,
+) -> int:  # fmt: skip
+    """`cnncalc reconcile`: the totals as every tool prints them, and the bridges."""
+    from .checker import check as check_spec
+    from .conventions import CONVENTIONS, Need, convention, totals
+    from .report import reconcile as shown
+
+    report = check_spec(spec, run=False, sets=read_sets(sets), dialect=dialect)
+    grave = [d for d in report.diagnostics if d.code[0] in "ES" and d.severity == "error"]
+    if report.totals is None or grave:
+        return complain(report._replace(diagnostics=tuple(grave) or report.diagnostics))
+    entries = []
+    for name in names or CONVENTIONS:
+        try:
+            counted = totals(report, name, functional)
+            entries.append((counted.convention.name, counted))
+        except Need as need:
+            entries.append((convention(name).name, need))  # type: ignore[arg-type]
+        except KeyError as unknown:
+            raise Usage(str(unknown.args[0])) from None
+    color, width = terminal(output)
+    write(shown.render(report, entries, format, width=width, color=color), output)
+    return OK
 
 
 def export(

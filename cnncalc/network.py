@@ -3,19 +3,22 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import bundled
 from .diagnostics import Collector, Diagnostic, Problem
 from .dialects import Dialect
 from .dialects import dialect as dialect_of
-from .formula import FormulaLimit, Symbol
+from .formula import FormulaLimit, Number, Symbol
 from .graph import Graph, Vertex, unroll
 from .layers.base import Layer, Shape
 from .rows import Report, Row, Totals
 from .scope import Scope
 from .source import Node, Source, parse
 from .spec import Reader, Spec
+
+if TYPE_CHECKING:
+    from .derive import Derivation
 
 MODEL_FILES = (".onnx", ".prototxt", ".pbtxt", ".keras", ".json")
 
@@ -123,8 +126,11 @@ class Network:
         """What was found wrong while reading."""
         return self._found.found
 
-    def derive(self) -> Report:
-        """Sizes, weights, costs, diagnostics and answers: everything but the run."""
+    def derive(self, convention: str | None = None) -> Report:
+        """Sizes, weights, costs, diagnostics and answers: everything but the run.
+
+        `convention` is a tool whose way to count operations the MACs follow.
+        """
         from .answers import Judge
         from .derive import derive
         from .rules.design import design
@@ -139,12 +145,15 @@ class Network:
         except FormulaLimit as limit:
             found.add("E013", f"the closed forms grow too large: {limit}")
             return self._report(graph, (), None, (), found.found)
+        if convention is not None:
+            derived = _recounted(derived, convention, found)
         judge = Judge(self._spec, graph, derived, found)
         answers = judge.run()
         found.found.extend(_excuse(derived.diagnostics, judge.excused))
         if not any(v.broken for v in graph.vertices):
             found.found.extend(design(derived.rows, graph.outputs))
-        return self._report(graph, derived.rows, derived.totals, answers, found.found)
+        report = self._report(graph, derived.rows, derived.totals, answers, found.found)
+        return report._replace(convention=convention or "")
 
     def _report(
         self, graph: Graph, rows: tuple[Row, ...], totals: Totals | None, answers: Any,
@@ -161,6 +170,21 @@ class Network:
 
     def _repr_html_(self) -> str:
         return self.derive()._repr_html_()
+
+
+def _recounted(derived: "Derivation", convention: str, found: Collector) -> "Derivation":
+    """The derivation with operations counted as another tool counts them."""
+    from .conventions import Need, recount
+
+    try:
+        rows = recount(derived.rows, convention)
+    except Need as need:
+        found.add("E006", f"the convention {convention} needs numbers: {need}")
+        return derived
+    macs: Number = 0
+    for row in rows:
+        macs = macs + row.macs
+    return derived._replace(rows=rows, totals=derived.totals._replace(macs=macs))
 
 
 def layer_has_weights(layer: Layer) -> bool:

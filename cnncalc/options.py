@@ -28,6 +28,7 @@ class CheckOptions(NamedTuple):
     ignore: tuple[str, ...] = ()
     strict: bool = False
     grad: bool = False
+    convention: str | None = None
 
 
 FLAGS: dict[str, tuple[str, bool]] = {
@@ -37,7 +38,7 @@ FLAGS: dict[str, tuple[str, bool]] = {
     "--strict": ("strict", True),
     "--grad": ("grad", True),
 }
-VALUES = ("device", "batch", "seed", "format", "output")
+VALUES = ("device", "batch", "seed", "format", "output", "convention")
 LISTS = ("set", "dialect", "select", "ignore")
 CHOICES = {"format": FORMATS, "device": DEVICES}
 

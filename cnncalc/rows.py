@@ -104,6 +104,7 @@ class Report(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
     run: RunReport = SKIPPED
     grad: "Gradients | None" = None  # only where it was asked for
+    convention: str = ""  # the tool whose way to count the MACs follow; "": cnncalc's
 
     def status(self, strict: bool = False) -> int:
         """The exit status: 0, 1 or 2 (see `diagnostics.exit_status`)."""

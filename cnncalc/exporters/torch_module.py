@@ -18,17 +18,21 @@ from .torch_layers import ANY, FIRST, LAST, Piece, piece
 TOKENS = frozenset(("linear", "layernorm", "attention", "matmul", "embedding", "lstm", "gru"))
 
 
-def export(network: Network, report: Report) -> str:
-    """The network as a PyTorch module's source. Raises `ExportError`."""
-    return _Writer(network, report).source()
+def export(network: Network, report: Report, modules: bool = False) -> str:
+    """The network as a PyTorch module's source. Raises `ExportError`.
+
+    With `modules` activations and pools are modules too (`nn.ReLU()`), where they are calls of
+    functions otherwise: tools that count by hooks on modules see them.
+    """
+    return _Writer(network, report, modules).source()
 
 
 _STATED = (torch_shapes, torch_units)  # loading them states their layers
 
 
 class _Writer:
-    def __init__(self, network: Network, report: Report) -> None:
-        self.network, self.report = network, report
+    def __init__(self, network: Network, report: Report, modules: bool = False) -> None:
+        self.network, self.report, self.modules = network, report, modules
         self.tree = structure(network, report)
         self.shapes: dict[str, Shape] = dict(report.input_shapes)
         first = next(iter(report.input_shapes))
@@ -46,6 +50,8 @@ class _Writer:
 
     def piece(self, leaf: Leaf, at: str) -> Piece:
         found = piece(leaf.row, at)
+        if self.modules and found.mods and "{m}" not in found.expr and found.expr != "{0}":
+            found = found._replace(expr="", own=())
         self.helpers.update(dict.fromkeys(found.helpers))
         return found
 

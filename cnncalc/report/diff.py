@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any, Literal, NamedTuple
 
+from .. import sameness
 from ..formula import Number
 from ..layers.base import Shape
 from ..rows import Report, Row, Totals
@@ -148,7 +149,8 @@ def compare(a: Report, b: Report, *, width: int | None = None, color: bool = Fal
     paint = Paint(color)
     blocks = [[paint("bold", _heading(a, b))]]
     for part in _parts(a, b):
-        blocks.append([part] if isinstance(part, str) else part.lines(width or WIDTH, paint))
+        shown = hang(part, width or WIDTH, "", "  ") if isinstance(part, str) else None
+        blocks.append(shown or part.lines(width or WIDTH, paint))  # type: ignore[union-attr]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -157,7 +159,30 @@ def _heading(a: Report, b: Report) -> str:
     return "  ->  ".join(names)
 
 
+def verdict(a: Report, b: Report) -> str:
+    """Whether the two are one network, and where they first part."""
+    found = sameness.compare(a, b)
+    if found.same:
+        return "the same network (names, identities, dropout and flattening aside)"
+    text = "not the same network"
+    if found.fused:
+        text = "the same network once batch normalisation is folded into the convolutions"
+    if found.parting is None:
+        return text
+    sides = [_side(row) for row in (found.parting.a, found.parting.b)]
+    if sides == [None, None]:
+        return f"{text}: the outputs differ"
+    what = "; ".join(f"{n} {x} -> {y}" for n, x, y in found.parting.differences)
+    place = " -> ".join(side or "nothing" for side in sides)
+    return f"{text}; they first part at {place}" + (f" ({what})" if what else "")
+
+
+def _side(row: Row | None) -> str | None:
+    return None if row is None else f"{clean(row.name)} [{row.op}, {volume(row.output)}]"
+
+
 def _parts(a: Report, b: Report) -> Iterator[Grid | str]:
+    yield verdict(a, b)
     found = changes(a, b)
     shown = [change for change in found if change.kind != "same"]
     if shown:
@@ -223,12 +248,29 @@ def compare_json(a: Report, b: Report) -> dict[str, Any]:
     return {
         "schema": "cnncalc.diff/1",
         "specs": [_spec(r) for r in (a, b)],
+        **_sameness(a, b),
         "layers": [{"kind": c.kind, "a": _facts(c.a), "b": _facts(c.b)} for c in changes(a, b)],
         "totals": {
             t.quantity: {"a": number(t.a), "b": number(t.b), "difference": number(t.difference)}
             for t in total_changes(a.totals, b.totals)
         },
     }
+
+
+def _sameness(a: Report, b: Report) -> dict[str, Any]:
+    """Whether they are one network: `same`, `same_when_fused`, and the first parting."""
+    found = sameness.compare(a, b)
+    parting = None
+    if found.parting is not None:
+        parting = {
+            "a": None if found.parting.a is None else found.parting.a.name,
+            "b": None if found.parting.b is None else found.parting.b.name,
+            "differences": [
+                {"what": what, "a": left, "b": right}
+                for what, left, right in found.parting.differences
+            ],
+        }
+    return {"same": found.same, "same_when_fused": found.same or found.fused, "parting": parting}
 
 
 def _spec(report: Report) -> dict[str, str]:

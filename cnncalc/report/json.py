@@ -31,6 +31,8 @@ def to_json(report: Report, strict: bool = False) -> dict[str, Any]:
         "diagnostics": [_diagnostic(d) for d in report.diagnostics],
         "run": _run(report.run),
     }
+    if report.convention:
+        found["convention"] = report.convention
     if report.grad is not None:
         from .gradients import body
 

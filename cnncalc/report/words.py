@@ -104,7 +104,8 @@ def title(report: Report) -> str:
     """Name, dialect and file of a spec."""
     path = clean(report.source.path)
     name = clean(report.name) or path
-    return f"{name} ({report.dialect.label})" + (f"  {path}" if name != path else "")
+    counted = f"; MACs as {report.convention} counts them" if report.convention else ""
+    return f"{name} ({report.dialect.label}{counted})" + (f"  {path}" if name != path else "")
 
 
 def symbol_lines(report: Report) -> list[str]:

@@ -1,0 +1,319 @@
+"""Are two derived networks the same, whatever their names and formats? Where do they part?
+
+Every layer gets a key made of what it computes and the keys of what it reads, in a normal form:
+names, identities, dropout and flattening are left out; a depthwise convolution is a grouped
+one; a mean over the whole map is one thing, however it is written; a convolution over the
+whole map is a dense layer; x·sigmoid(x) is SiLU. Two networks are the same where their outputs'
+keys are. The first parting is a layer whose inputs both networks have, but not the layer.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .formula import Number, product
+from .layers.reshape import position
+from .rows import Report, Row
+
+Key = int
+SKIPPED = frozenset(("identity", "dropout", "flatten"))
+GATES = {"sigmoid": "silu", "hardsigmoid": "hardswish"}
+
+
+class Facts(NamedTuple):
+    """What a layer computes, in words that do not depend on its format."""
+
+    op: str
+    fields: tuple[tuple[str, str], ...]
+
+
+class Seen(NamedTuple):
+    """One layer in normal form."""
+
+    row: Row
+    facts: Facts
+    inputs: tuple[Key, ...]
+    key: Key
+
+
+class Parting(NamedTuple):
+    """The first place where two networks differ; a side is None where it has no such layer."""
+
+    a: Row | None
+    b: Row | None
+    differences: tuple[tuple[str, str, str], ...]  # what, in a, in b
+
+
+class Verdict(NamedTuple):
+    """`same`: equal layer by layer. `fused`: equal once batchnorm is folded into convolutions."""
+
+    same: bool
+    fused: bool
+    parting: Parting | None
+
+
+def compare(a: Report, b: Report) -> Verdict:
+    """Whether two networks are the same, and where they first part.
+
+    >>> import cnncalc
+    >>> one, two = cnncalc.load("vgg11").derive(), cnncalc.load("vgg13").derive()
+    >>> verdict = compare(one, two)
+    >>> verdict.same, verdict.parting.a.op, verdict.parting.b.op
+    (False, 'maxpool', 'conv')
+    """
+    keys: dict[Any, Key] = {}
+    left, right = _Form(a, keys), _Form(b, keys)
+    if left.outputs == right.outputs:
+        return Verdict(True, False, None)
+    parting = _parting(left, right)
+    keys = {}
+    fused = _Form(a, keys, True).outputs == _Form(b, keys, True).outputs
+    return Verdict(False, fused, parting)
+
+
+class _Form:
+    """A network in normal form; `keys` numbers the forms of both networks."""
+
+    def __init__(self, report: Report, keys: dict[Any, Key], fused: bool = False) -> None:
+        self.keys, self.fused = keys, fused
+        self.seen: list[Seen] = []
+        self.of: dict[str, Key] = {}
+        self.ops: dict[Key, Facts] = {}
+        self.sources: dict[Key, tuple[Key, ...]] = {}
+        for i, (name, shape) in enumerate(report.input_shapes.items()):
+            self.of[name] = self._key(("input", i, _plain(shape)))
+        self.of.setdefault("input", next(iter(self.of.values()), 0))
+        for row in report.layers:
+            self.of[row.name] = self._row(row)
+        self.outputs = tuple(self.of[name] for name in report.outputs if name in self.of)
+
+    def _key(self, form: Any) -> Key:
+        return self.keys.setdefault(form, len(self.keys))
+
+    def _row(self, row: Row) -> Key:
+        inputs = tuple(self.of[name] for name in row.inputs)
+        if _changes_nothing(row):
+            return inputs[0]
+        if self.fused and row.op in ("batchnorm", "scale"):
+            return inputs[0]
+        if row.op == "separable_conv":
+            middle = self._add(row, _depthwise_facts(row), inputs)
+            return self._add(row, _pointwise_facts(row), (middle,))
+        facts = _facts(row)
+        if self.fused and row.op in ("conv", "depthwise_conv", "dense", "linear"):
+            facts = facts._replace(fields=tuple(f for f in facts.fields if f[0] != "bias"))
+        if row.op in ("add", "multiply"):
+            inputs = tuple(sorted(inputs))
+            gate = self._gate(row, inputs)
+            if gate is not None:
+                output = (("output", _plain(row.output)),)
+                return self._add(row, Facts(gate[0], output), (gate[1],))
+        if row.op == "scale" and row.layer.values().get("bias"):
+            before = self.ops.get(inputs[0])
+            if before is not None and before.op == "batchnorm" and dict(before.fields)["trained"] == "none":  # noqa: E501  # fmt: skip
+                fields = {**dict(before.fields), "trained": "beta, gamma"}
+                facts, inputs = Facts("batchnorm", tuple(fields.items())), self.sources[inputs[0]]
+        return self._add(row, facts, inputs)
+
+    def _gate(self, row: Row, inputs: Sequence[Key]) -> tuple[str, Key] | None:
+        """x · sigmoid(x) and x · hardsigmoid(x)."""
+        if row.op != "multiply" or len(inputs) != 2:
+            return None
+        for x, gate in (inputs, inputs[::-1]):
+            facts = self.ops.get(gate)
+            if facts is not None and facts.op in GATES and self.sources[gate] == (x,):
+                return GATES[facts.op], x
+        return None
+
+    def _add(self, row: Row, facts: Facts, inputs: tuple[Key, ...]) -> Key:
+        key = self._key((facts, inputs))
+        self.seen.append(Seen(row, facts, inputs, key))
+        self.ops.setdefault(key, facts)
+        self.sources.setdefault(key, inputs)
+        return key
+
+
+def _parting(a: _Form, b: _Form) -> Parting:
+    in_a, in_b = {s.key for s in a.seen}, {s.key for s in b.seen}
+    first = _first(a, in_b, b)
+    second = _first(b, in_a, a)
+    if first is not None:
+        same = [s for s in b.seen if s.key not in in_a and s.inputs == first.inputs]
+        alike = [s for s in same if s.facts.op == first.facts.op]
+        second = next(iter([*alike, *same]), second)
+    if first is None and second is None:  # the same layers, but other outputs
+        return Parting(None, None, (("outputs", _names(a), _names(b)),))
+    return Parting(
+        first.row if first else None, second.row if second else None, _differences(first, second)
+    )
+
+
+def _first(form: _Form, known: Iterable[Key], other: _Form) -> Seen | None:
+    """The first layer that the other network has not, though it has all that this one reads."""
+    there = {*known, *other.of.values()}
+    return next((s for s in form.seen if s.key not in there), None)
+
+
+def _names(form: _Form) -> str:
+    found = [name for name, key in form.of.items() if key in form.outputs]
+    return ", ".join(found[-len(form.outputs) :])
+
+
+def _differences(a: Seen | None, b: Seen | None) -> tuple[tuple[str, str, str], ...]:
+    if a is None or b is None:
+        return ()
+    if a.facts.op != b.facts.op:
+        return (("op", a.facts.op, b.facts.op),)
+    left, right = dict(a.facts.fields), dict(b.facts.fields)
+    names = dict.fromkeys([*left, *right])
+    found = [(n, left.get(n, "-"), right.get(n, "-")) for n in names if left.get(n) != right.get(n)]
+    if not found and a.inputs != b.inputs:
+        found = [("inputs", ", ".join(a.row.inputs), ", ".join(b.row.inputs))]
+    return tuple(found)
+
+
+def _changes_nothing(row: Row) -> bool:
+    if row.op == "reshape":
+        return _plain(row.output) == _plain(row.input[0])
+    if row.op in ("maxpool", "avgpool"):
+        return all((w.k, w.s, w.before, w.after) == (1, 1, 0, 0) for w in row.windows)
+    if row.op == "adaptive_avgpool":
+        return row.output == row.input[0]
+    return row.op in SKIPPED
+
+
+# --- facts of one layer ------------------------------------------------------------------
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "x".join(_text(v) for v in value) or "1"
+    return str(value)
+
+
+def _plain(shape: Sequence[Number]) -> str:
+    """A volume without its axes of size 1."""
+    return _text(tuple(n for n in shape if n != 1))
+
+
+def _facts(row: Row) -> Facts:
+    op = row.op
+    if op in ("conv", "depthwise_conv"):
+        return _conv_facts(row)
+    if op == "dense" or (op == "linear" and len(row.input[0]) == 1):
+        return _dense_facts(row)
+    if op in ("maxpool", "avgpool"):
+        return _pool_facts(row)
+    whole = _whole(row)
+    if whole:
+        return Facts(whole, (("output", _plain(row.output)),))
+    if op == "adaptive_avgpool" and _even(row):
+        return _even_facts(row)
+    if op == "batchnorm":
+        return Facts(op, (("eps", _real(row.layer.values().get("eps"))),
+                          ("trained", ", ".join(sorted(row.weights)) or "none")))  # fmt: skip
+    fields: dict[str, str] = {}
+    for name, value in row.layer.values().items():
+        fields[name] = _text(value) if isinstance(value, tuple | str | bool) else _real(value)
+    if op == "lrn" and fields:
+        values: Mapping[str, Any] = row.layer.values()
+        divided = values["alpha"] if row.dialect.lrn_divides else values["alpha"] * values["size"]
+        fields["alpha"] = _real(divided)
+    if op in ("concat", "slice"):
+        fields["axis"] = str(position(row.layer.values().get("axis", -1), len(row.input[0])))
+    return Facts(op, (*fields.items(), ("output", _plain(row.output))))
+
+
+def _real(value: Any) -> str:
+    """Numbers to five digits: formats keep them in float32."""
+    try:
+        return f"{float(value):.5g}" if value is not None else "-"
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _conv_facts(row: Row) -> Facts:
+    ws = row.windows
+    values = row.layer.values()
+    channels = row.input[0][-1]
+    groups = channels if row.op == "depthwise_conv" else values.get("groups", 1)
+    whole = all(w.out == 1 and w.before == 0 and w.after == 0 and w.k == w.n for w in ws)
+    if whole and groups == 1 and values.get("connect") is None:
+        return _dense_facts(row)
+    return Facts("conv", (
+        ("kernel", _text(tuple(w.k for w in ws))), ("stride", _text(tuple(w.s for w in ws))),
+        ("pad", _ends(row)), ("dilation", _text(tuple(w.d for w in ws))), ("groups", str(groups)),
+        ("bias", str("bias" in row.weights).lower()), ("output", _text(row.output)),
+        *((("connect", str(values["connect"])),) if values.get("connect") is not None else ()),
+    ))  # fmt: skip
+
+
+def _ends(row: Row) -> str:
+    pairs = [(w.before, w.after) for w in row.windows]
+    return ", ".join(str(a) if a == b else f"{a}+{b}" for a, b in pairs)
+
+
+def _dense_facts(row: Row) -> Facts:
+    return Facts("dense", (("inputs", str(product(row.input[0]))), ("units", str(row.output[-1])),
+                           ("bias", str("bias" in row.weights).lower())))  # fmt: skip
+
+
+def _depthwise_facts(row: Row) -> Facts:
+    ws = row.windows
+    middle = (*row.output[:-1], row.input[0][-1] * row.layer.values().get("multiplier", 1))
+    return Facts("conv", (
+        ("kernel", _text(tuple(w.k for w in ws))), ("stride", _text(tuple(w.s for w in ws))),
+        ("pad", _ends(row)), ("dilation", _text(tuple(w.d for w in ws))),
+        ("groups", str(row.input[0][-1])), ("bias", "false"), ("output", _text(middle)),
+    ))  # fmt: skip
+
+
+def _pointwise_facts(row: Row) -> Facts:
+    ones = _text((1,) * len(row.windows))
+    zeros = ", ".join("0" for _ in row.windows)
+    return Facts("conv", (
+        ("kernel", ones), ("stride", ones), ("pad", zeros), ("dilation", ones), ("groups", "1"),
+        ("bias", str("bias" in row.weights).lower()), ("output", _text(row.output)),
+    ))  # fmt: skip
+
+
+def _pool_facts(row: Row) -> Facts:
+    ws = row.windows
+    if all(w.out == 1 and w.before == 0 and w.k == w.n for w in ws):
+        kind = "mean of the map" if row.op == "avgpool" else "largest of the map"
+        return Facts(kind, (("output", _plain(row.output)),))
+    fields = [
+        ("kernel", _text(tuple(w.k for w in ws))), ("stride", _text(tuple(w.s for w in ws))),
+        ("pad", ", ".join(str(w.before) for w in ws)), ("output", _text(row.output)),
+    ]  # fmt: skip
+    if row.op == "avgpool" and any(w.before != 0 or w.after != 0 for w in ws):
+        include = row.layer.values().get("count_include_pad")
+        include = row.dialect.include_pad if include is None else include
+        fields.append(("count_include_pad", str(include).lower()))
+    return Facts(row.op, tuple(fields))
+
+
+def _even(row: Row) -> bool:
+    """Does the adaptive pool have windows of one size?"""
+    pairs = zip(row.input[0][:-1], row.output[:-1], strict=True)
+    return all(isinstance(n, int) and isinstance(o, int) and n % o == 0 for n, o in pairs)
+
+
+def _even_facts(row: Row) -> Facts:
+    pairs = zip(row.input[0][:-1], row.output[:-1], strict=True)
+    kernel = _text(tuple(int(str(n)) // int(str(o)) for n, o in pairs))
+    zeros = ", ".join("0" for _ in row.output[:-1])
+    return Facts("avgpool", (("kernel", kernel), ("stride", kernel), ("pad", zeros),
+                             ("output", _text(row.output))))  # fmt: skip
+
+
+def _whole(row: Row) -> str:
+    """Is this a mean (or maximum) over the whole map?"""
+    rank = len(row.input[0]) - 1
+    if row.op in ("global_avgpool", "global_maxpool"):
+        return "mean of the map" if row.op == "global_avgpool" else "largest of the map"
+    if row.op == "adaptive_avgpool" and all(n == 1 for n in row.output[:-1]):
+        return "mean of the map"
+    if row.op == "mean" and rank:
+        axes = {position(a, rank + 1) for a in row.layer.values().get("axes", ())}
+        return "mean of the map" if axes == set(range(rank)) else ""
+    return ""
