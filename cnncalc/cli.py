@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 
 MATRIX_FORMATS = ("text", "csv", "json")
+SHEETS = ("markdown", "latex", "text", "json")
 GRADES = ("table", "json", "csv", "markdown", "gradescope")
 
 Specs = Annotated[
@@ -104,8 +105,21 @@ def explain(
     ] = "text",
     set: Sets = [],  # noqa: B006
     dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
+    question: Annotated[
+        bool, typer.Option("--question", help="a question sheet with blanks, and its key")
+    ] = False,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="with --question: a folder for both", metavar="FOLDER"),
+    ] = None,
 ) -> None:
     """The worked derivation, step by step; or what a diagnostic's code means."""
+    if question:
+        from .homework import command
+
+        raise typer.Exit(command.question(target, layer, format, set, dialect, output))
+    if output is not None:
+        raise commands.Usage("--output goes with --question")
     raise typer.Exit(commands.explain(target, layer, format, set, dialect))
 
 
@@ -188,6 +202,29 @@ def grade(
     if init_gradescope:
         raise typer.Exit(command.init_gradescope(key, answers, set, dialect))
     raise typer.Exit(command.grade(key, answers, format, output, one, set, dialect))
+
+
+@app.command()
+def quiz(
+    seed: Annotated[int, typer.Option(help="the same seed, the same quiz", min=0)] = 0,
+    level: Annotated[str, typer.Option(help="1 to 5, or a range", metavar="1..5")] = "1..5",
+    count: Annotated[int, typer.Option("-n", "--count", help="exercises", min=1, max=500)] = 10,
+    format: Annotated[
+        str, typer.Option(help=" | ".join(SHEETS), callback=one_of(*SHEETS))
+    ] = "markdown",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", help="a folder for the quiz, its key, and a spec per exercise",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    run: Annotated[bool, typer.Option("--run/--no-run", help="check the key on JAX")] = True,
+) -> None:  # fmt: skip
+    """Fresh exercises like the lecture's, each with its key; some do not fit on purpose."""
+    from .homework import command
+
+    raise typer.Exit(command.quiz(seed, level, count, format, output, run))
 
 
 @app.command()
