@@ -474,9 +474,10 @@ def test_a_thousand_sheets_of_twenty_answers(tmp_path):
     answers = {}
     for i in range(10):
         text += f"  - conv: {{filters: {16 + i}, kernel: 3, pad: 1}}\n    name: C{i}\n"
-        text += "    expect: {output: 1x1x1, params: 1}\n"
         depth = 3 if i == 0 else 15 + i
-        answers[f"C{i}"] = [f"224x224x{16 + i}", (9 * depth + 1) * (16 + i)]
+        volume, params = f"224x224x{16 + i}", (9 * depth + 1) * (16 + i)
+        text += f"    expect: {{output: {volume}, params: {params}}}\n"
+        answers[f"C{i}"] = [volume, params]
     lines = ["student,layer,quantity,answer"]
     for n in range(1000):
         for i, (layer, (volume, params)) in enumerate(answers.items()):

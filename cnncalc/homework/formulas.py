@@ -20,6 +20,7 @@ from .reading import lookup
 from .subjects import Subject, rederive
 
 SECONDS = 0.5
+SEARCH = 2.0  # seconds of search for the mistake behind one formula
 MOST_READINGS = 300
 SIZE_NAMES = ("height", "width", "slices", "length")
 LETTERS: dict[str, tuple[str, ...]] = {

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Outcome = Literal["right", "wrong", "unreadable", "missing"]
 Progress = Callable[[int, int, str], None]
 NONE = Node("none", None)
+CHAINED = ("receptive_field", "jump")  # go back to the network's input
 
 
 class Mark(NamedTuple):
@@ -223,7 +224,9 @@ class Grader:
     def __init__(self, key: Key, questions: Sequence[Question]) -> None:
         self.key, self.questions = key, tuple(questions)
         self.carrier = Carrier(key)
+        self.volumes = {q.layer for q in self.questions if q.quantity == "output"}
         self.verdicts: dict[Any, Verdict] = {}
+        self.alone: dict[str, Subject] = {}
         self.lines: dict[Place, str] = {}
         self.read: dict[Any, Answer] = {}
 
@@ -316,12 +319,14 @@ class Grader:
         place = (q.layer, q.quantity)
         sums = {p: self._read(p, n) for p, n in answers.items() if n is not TWICE}
         for other, why in self.carrier.others(place, carried, sums):
-            own = self._verdict(place, node, other)
-            if own.right or self._near(q, node, other):
+            if self._verdict(place, node, other).right or self._near(q, node, other):
                 told = (f"right from {why}; the correct answer is {verdict.correct}",)
                 return Mark(q, "right", verdict.given, verdict.correct, q.points, True, told)
-            if own.mistakes and not verdict.mistakes:
-                reasons = tuple(f"from {why}: {reason}" for reason in own.reasons)
+        verdict = self._explained(place, node)
+        if not verdict.mistakes and (fed := carried.fed.get(q.layer or "")) is not None:
+            own = self._explained(place, node, fed)
+            if own.mistakes:
+                reasons = tuple(f"on your own input volume: {reason}" for reason in own.reasons)
                 verdict = verdict._replace(reasons=reasons, mistakes=own.mistakes)
         points = q.points * self._share(q, node, verdict, carried)
         line = self._worked(place) if q.feedback == "full" else ""
@@ -331,8 +336,37 @@ class Grader:
     def _verdict(self, place: Place, node: Node, subject: Subject) -> Verdict:
         key = (place, frozen(node), self.carrier.identity(subject))
         if key not in self.verdicts:
-            self.verdicts[key] = mark(subject, place[1], node)
+            self.verdicts[key] = mark(subject, place[1], node, explain=False)
         return self.verdicts[key]
+
+    def _explained(self, place: Place, node: Node, fed: Subject | None = None) -> Verdict:
+        """The verdict with the mistakes behind it; on another input only the layer's own."""
+        subject = fed or self._suspected(place)
+        key = (place, frozen(node), self.carrier.identity(subject), "explained")
+        if key not in self.verdicts:
+            self.verdicts[key] = mark(subject, place[1], node, deep=fed is None)
+        return self.verdicts[key]
+
+    def _suspected(self, place: Place) -> Subject:
+        """Where a mistake is looked for: not in layers whose own volumes were asked for."""
+        subject = self.key.subjects[place[0]]
+        if place[0] is None or place[1] in CHAINED or not self._asked_before(place[0]):
+            return subject
+        return self.alone.setdefault(place[0], subject._replace(network=subject.rows, memo={}))
+
+    def _asked_before(self, layer: str) -> bool:
+        """Whether the layer's input volumes are the network's, or were asked for."""
+        rows = {row.name: row for row in self.key.report.layers}
+        names = list(self.key.subjects[layer].reads)
+        while names:
+            name = names.pop()
+            if name not in rows or name in self.volumes:
+                continue
+            row = rows[name]
+            if row.windows or row.weights or row.output != row.input[0]:
+                return False
+            names += row.inputs
+        return True
 
     def _worked(self, place: Place) -> str:
         if place not in self.lines:

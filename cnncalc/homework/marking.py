@@ -1,6 +1,7 @@
 """Marks one answer: right in any spelling, wrong with the reason, or unreadable."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import units
@@ -23,11 +24,13 @@ def mark(
     given: object,
     *,
     explain: bool = True,
+    deep: bool = True,
     accept: tuple[str, ...] = (),
 ) -> Verdict:
     """Marks `given` as the answer to the quantity `asked` of `subject`.
 
-    `explain=False` leaves out the search for mistakes. `accept` names mistakes that the
+    `explain=False` leaves out the search for mistakes, `deep=False` that for mistakes in other
+    layers and for two together. `accept` names mistakes that the
     question leaves open ("biases-left-out"): they are right, under that convention. Raises
     KeyError where there is no such quantity.
     """
@@ -42,7 +45,7 @@ def mark(
     if answer.kind == "unreadable":
         reason = f"{answer.problem}; the answer has the form of: {form(what, correct)}"
         return Verdict("unreadable", shown, answer.text, (reason,))
-    return _Marked(subject, what, answer, correct, shown).verdict(explain, accept)
+    return _Marked(subject, what, answer, correct, shown).verdict(explain, accept, deep)
 
 
 class _Marked:
@@ -52,7 +55,7 @@ class _Marked:
         self.subject, self.what, self.answer = subject, what, answer
         self.correct, self.shown = correct, shown
 
-    def verdict(self, explain: bool, accept: tuple[str, ...]) -> Verdict:
+    def verdict(self, explain: bool, accept: tuple[str, ...], deep: bool = True) -> Verdict:
         answer, what = self.answer, self.what
         if what.kind == "fit" or (answer.kind == "fit" and what.name in SIZED):
             return self.fit()
@@ -71,7 +74,7 @@ class _Marked:
             return found
         if not explain:
             return self._verdict("wrong", ())
-        return self.wrong(accept)
+        return self.wrong(accept, deep)
 
     def right(self, reason: str = "", convention: str = "") -> Verdict:
         reasons = tuple(r for r in (reason, convention) if r)
@@ -132,7 +135,7 @@ class _Marked:
 
     # --- wrong ---------------------------------------------------------------------
 
-    def wrong(self, accept: tuple[str, ...]) -> Verdict:
+    def wrong(self, accept: tuple[str, ...], deep: bool = True) -> Verdict:
         """The mistakes that explain it, or that none does, with the worked line."""
         from .mistakes import explain
         from .worked import reason, worked
@@ -140,9 +143,8 @@ class _Marked:
         subject, what, answer = self.subject, self.what, self.answer
         figure = answer.figure
         vague = bool(figure and figure.digit * 100 > abs(figure.value))
-        suspects = explain(
-            subject, what, self.correct, lambda v: matches(answer, v, subject, what), vague
-        )
+        match = _bounded(answer, lambda v: matches(answer, v, subject, what))
+        suspects = explain(subject, what, self.correct, match, vague, exact(answer, what), deep)
         for suspect in suspects:
             if suspect.id in accept:
                 return self.right("", f"right where the question leaves it open: {suspect.words}")
@@ -223,6 +225,25 @@ def matches(answer: Answer, value: Any, subject: Subject, what: Quantity) -> boo
     if answer.kind == "figure" and answer.figure and not isinstance(value, Expr):
         return answer.figure.covers(value)
     return _one(answer.value, value, subject, what, None)
+
+
+def _bounded(answer: Answer, match: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """A formula is compared with so many suspects as `formulas.SEARCH` seconds allow."""
+    parts = answer.value if isinstance(answer.value, tuple) else (answer.value,)
+    if not any(formulas.is_tree(part) for part in parts):
+        return match
+    end = time.process_time() + formulas.SEARCH
+    return lambda value: time.process_time() < end and match(value)
+
+
+def exact(answer: Answer, what: Quantity) -> Any:
+    """An answer of whole numbers, which only an equal value can match; else None."""
+    value = answer.value
+    if answer.kind == "number" and what.kind == "number" and type(value) is int:
+        return value
+    if answer.kind == "volume" and what.kind == "volume" and isinstance(value, tuple):
+        return value if all(type(n) is int for n in value) else None
+    return None
 
 
 def _alike(values: tuple[Any, ...]) -> bool:

@@ -43,19 +43,22 @@ class Suspect(NamedTuple):
 
 
 def explain(subject: Subject, asked: Quantity, correct: Any, matches: Matches,
-            vague: bool = False) -> tuple[Suspect, ...]:  # fmt: skip
+            vague: bool = False, exact: Any = None, deep: bool = True,
+            ) -> tuple[Suspect, ...]:  # fmt: skip
     """The suspects whose value is the answer, likeliest first; `vague` answers match by chance.
 
     A single common mistake goes before pairs: where one explains the answer, no pair is told.
-    Rare ones come last, and pairs with a rare one only where nothing else explains it.
+    Rare ones come last, and pairs with a rare one only where nothing else explains it. Only
+    suspects of the value `exact` are looked at where it is given; with `deep=False` only one
+    mistake in the layer itself.
     """
     rare: list[Suspect] = []
-    for stage in (_single, _elsewhere, _pairs):
+    for stage in (_single, _elsewhere, _pairs) if deep else (_single,):
         if vague and stage is _pairs:
             break
         found = [
             suspect
-            for suspect in _remembered(subject, asked, stage)
+            for suspect in _close(subject, asked, stage, exact)
             if _differs(suspect.value, correct) and matches(suspect.value)
         ]
         common = [s for s in found if not s.rare]
@@ -98,6 +101,29 @@ def _remembered(subject: Subject, asked: Quantity, stage: Stage) -> tuple[Suspec
         subject.memo[key] = tuple(stage(subject, asked))
     found: tuple[Suspect, ...] = subject.memo[key]
     return found
+
+
+def _close(subject: Subject, asked: Quantity, stage: Stage, exact: Any) -> Sequence[Suspect]:
+    """A stage's suspects that may give the answer: by value where that is known to be exact."""
+    if exact is None:
+        return _remembered(subject, asked, stage)
+    key = (asked.name, stage.__name__ + " by value")
+    if key not in subject.memo:
+        index: dict[Any, list[Suspect]] = {}
+        for suspect in _remembered(subject, asked, stage):
+            index.setdefault(_plain(suspect.value), []).append(suspect)
+        subject.memo[key] = index
+    index = subject.memo[key]
+    return [*index.get(exact, ()), *index.get(None, ())]
+
+
+def _plain(value: Any) -> Any:
+    """A value that only whole numbers equal to it can match; None for any other."""
+    if type(value) is int:
+        return value
+    if isinstance(value, tuple) and value and all(type(n) is int for n in value):
+        return value
+    return None
 
 
 # --- stages -----------------------------------------------------------------------------

@@ -1,15 +1,16 @@
 """A network as a question sheet: what is asked of each layer, and the key that matches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..explain import _what
 from ..layers.base import Shape
 from ..rows import Report, Row
 from .key import Key, read_key
-from .marking import MISFIT, show, worked
+from .marking import MISFIT, show
 from .quantities import QUANTITIES
 from .subjects import Subject, misfits
+from .worked import worked
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -49,13 +50,16 @@ class Questions(NamedTuple):
         return sum(len(part.blanks) for part in self.parts)
 
 
-def questions(network: "Network", layer: str | None = None) -> Questions:
+def questions(
+    network: "Network", layer: str | None = None,
+    asked: Mapping[str | None, Sequence[str]] | None = None,
+) -> Questions:  # fmt: skip
     """The question sheet of a network, or of one of its layers.
 
     It asks what `expect` and `points` name; where they name nothing, the output volume and the
     parameters of every layer that has windows or weights, or changes the volume. Nothing is
     asked beyond a layer that does not fit. Raises `KeyRefusedError`, or ValueError where there
-    is no such layer.
+    is no such layer. `asked` says instead what is asked of whom.
 
     >>> import cnncalc
     >>> part = questions(cnncalc.load("lecture/exercise-1")).parts[0]
@@ -66,23 +70,22 @@ def questions(network: "Network", layer: str | None = None) -> Questions:
     """
     key = read_key(network)
     report = key.report
-    asked: dict[str | None, list[str]] = {}
-    for question in key.questions:
-        asked.setdefault(question.layer, []).append(question.quantity)
-    if not asked:
-        asked = _usual(report)
+    wanted = {name: list(what) for name, what in (asked or {}).items()}
+    for question in () if wanted else key.questions:
+        wanted.setdefault(question.layer, []).append(question.quantity)
+    wanted = wanted or _usual(report)
     if layer is not None:
         name = _known(key, layer)
-        asked = {name: asked.get(name) or ["output", "params"]}
+        wanted = {name: wanted.get(name) or ["output", "params"]}
     previous = next(iter(report.input_shapes))
     parts = []
     for row in report.layers:
-        blanks = _blanks(key, row.name, asked.pop(row.name, []))
+        blanks = _blanks(key, row.name, wanted.pop(row.name, []))
         if layer is None or blanks:
             parts.append(Part(row.name, _sentence(row, previous), blanks))
         previous = row.name
-    for name in list(asked):  # blocks, and the network
-        blanks = _blanks(key, name, asked[name])
+    for name in list(wanted):  # blocks, and the network
+        blanks = _blanks(key, name, wanted[name])
         words = "the whole network" if name is None else "all its layers together"
         parts.append(Part(name, words, blanks))
     inputs = tuple((name, show(shape)) for name, shape in report.input_shapes.items())

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..network import Network, load
 from ..rows import Report
 from ..source import Source
-from .questions import Questions, questions
+from .questions import Blank, Questions, questions
 
 LEVELS = range(1, 6)
 MOST = 500
@@ -61,10 +61,9 @@ def exercise(seed: int, level: int, index: int) -> Exercise:
     fits = index % MISFITS != block.whole(0, MISFITS - 1)
     maker = Maker(draw, fits)
     MAKERS[level](maker)
-    text = maker.spec(f"Exercise {index + 1}")
-    network = load(text)
-    asked = questions(network)
-    final = maker.spec(f"Exercise {index + 1}", asked)
+    title = f"Exercise {index + 1}"
+    asked = questions(load(maker.spec(title)), asked=maker.asked())
+    final = maker.spec(title, asked)
     network = load(Source(final, f"exercise-{index + 1:02}.yaml"))  # type: ignore[arg-type]
     return Exercise(index + 1, level, fits, final, network.derive(), questions(network))
 
@@ -137,29 +136,37 @@ class Maker:
     def add(self, name: str, op: str, item: Item, asked: tuple[str, ...]) -> None:
         self.layers.append((name, item, op, asked))
 
+    def asked(self) -> dict[str | None, list[str]]:
+        """What is asked of each layer; of one that does not fit, only whether it does."""
+        found: dict[str | None, list[str]] = {
+            name: list(asked) for name, item, _, asked in self.layers if item and asked
+        }
+        if not self.fits:
+            found[self.layers[-1][0]] = ["output"]
+        elif self.network:
+            found[None] = list(self.network)
+        return found
+
     def spec(self, title: str, asked: Questions | None = None) -> str:
         """The spec's text; with the answers once they are derived."""
         answers = {p.layer: p.blanks for p in asked.parts if p.blanks} if asked else {}
         side, depth = self.input
         lines = [f"name: {title}", f"input: {side}x{side}x{depth}", "layers:"]
-        for name, item, op, quantities in self.layers:
+        for name, item, op, _ in self.layers:
             if not item:
                 lines.append(f"  - {op}")
                 continue
             fields = ", ".join(f"{k}: {v}" for k, v in item.items())
             lines += [f"  - {op}: {{{fields}}}", f"    name: {name}"]
-            blanks = {b.quantity: b.answer for b in answers.get(name, ())}
-            wanted = quantities if not blanks else tuple(blanks)
-            if not self.fits and name == self.layers[-1][0]:
-                wanted = ("output",)
-            if wanted:
-                pairs = ", ".join(f"{q}: {blanks.get(q, 0)}" for q in wanted)
-                lines.append(f"    expect: {{{pairs}}}")
-        if self.network and self.fits:
-            blanks = {b.quantity: b.answer for b in answers.get(None, ())}
-            pairs = ", ".join(f"{q}: {blanks.get(q, 0)}" for q in self.network)
-            lines.append(f"expect: {{{pairs}}}")
+            if name in answers:
+                lines.append(f"    {_expect(answers[name])}")
+        if None in answers:
+            lines.append(_expect(answers[None]))
         return "\n".join(lines) + "\n"
+
+
+def _expect(blanks: Sequence[Blank]) -> str:
+    return f"expect: {{{', '.join(f'{b.quantity}: {b.answer}' for b in blanks)}}}"
 
 
 class Step(NamedTuple):
