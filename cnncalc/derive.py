@@ -6,7 +6,7 @@ from typing import NamedTuple
 from . import memory
 from .diagnostics import Diagnostic, Span
 from .dialects import Dialect
-from .formula import Number, maximum, product
+from .formula import Number, maximum, product, total
 from .graph import Graph, Vertex
 from .layers.base import Layer, Reach, Shape
 from .rows import Row, Totals
@@ -118,10 +118,7 @@ def count(arrays: Mapping[str, Shape]) -> Number:
     >>> count({"kernel": (5, 5, 3, 10), "bias": (10,)})
     760
     """
-    total: Number = 0
-    for shape in arrays.values():
-        total = total + product(shape)
-    return total
+    return total(product(shape) for shape in arrays.values())
 
 
 def reach(sources: Sequence[Value], steps: Sequence[Reach] | None) -> tuple[Shape, Shape]:
@@ -150,11 +147,8 @@ def _diagnostic(finding: Finding, vertex: Vertex) -> Diagnostic:
 
 
 def _totals(rows: Sequence[Row], inputs: Mapping[str, Shape], outputs: Sequence[str]) -> Totals:
-    params: Number = 0
-    buffers: Number = 0
-    macs: Number = 0
-    for row in rows:
-        params, buffers, macs = params + row.params, buffers + row.buffers, macs + row.macs
+    params, buffers = total(row.params for row in rows), total(row.buffers for row in rows)
+    macs = total(row.macs for row in rows)
     kept = memory.volumes(rows, inputs, outputs)
     return Totals(
         params, params, buffers, macs, memory.activations(kept),

@@ -7,7 +7,7 @@ write over their input when nobody else reads it, so they add no volume of their
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .formula import Number, product
+from .formula import Number, product, total
 from .layers.base import Shape
 from .peaks import largest
 from .rows import BYTES, Row
@@ -47,10 +47,7 @@ def activations(kept: Volumes) -> Number:
 
     For VGG-16 15,237,608: the sum of the volumes listed in the CS231n notes.
     """
-    total: Number = 0
-    for size in kept.size.values():
-        total = total + size
-    return total
+    return total(kept.size.values())
 
 
 def live(rows: Sequence[Row], kept: Volumes, outputs: Sequence[str]) -> list[tuple[str, ...]]:

@@ -10,7 +10,7 @@ size. That proof costs a few additions, and a chain of any length needs one a la
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
-from .formula import Expr, Floor, Max, Number, Symbol, evaluate, product, symbols
+from .formula import Expr, Floor, Max, Number, Symbol, evaluate, product, symbols, total
 from .layers.base import Shape
 
 MOST = 24  # closed forms in one maximum whose order is left open
@@ -33,10 +33,7 @@ def largest(sums: Sequence[Sequence[Shape]], seen: Iterable[Shape] = ()) -> Numb
     """
     totals: dict[Number, Sequence[Shape]] = {}
     for shapes in sums:
-        total: Number = 0
-        for shape in shapes:
-            total = total + product(shape)
-        totals.setdefault(total, shapes)
+        totals.setdefault(total(product(shape) for shape in shapes), shapes)
     if not any(isinstance(t, Expr) for t in totals):
         return max((t for t in totals if not isinstance(t, Expr)), default=0)
     return _Search(totals, [*seen, *(s for shapes in totals.values() for s in shapes)]).run()
@@ -52,10 +49,10 @@ class _Search:
         points = _samples(self.totals, self.lowest)
         values = {t: tuple(evaluate(t, p) for p in points) for t in self.totals}
         kept: list[Number] = []
-        for total in sorted(self.totals, key=lambda t: (values[t][::-1], str(t)), reverse=True):
-            above = [k for k in kept if _covers_all(values[k], values[total])]
-            if not any(self.covers(k, total) for k in above[:TRIES]):
-                kept.append(total)
+        for form in sorted(self.totals, key=lambda t: (values[t][::-1], str(t)), reverse=True):
+            above = [k for k in kept if _covers_all(values[k], values[form])]
+            if not any(self.covers(k, form) for k in above[:TRIES]):
+                kept.append(form)
         if len(kept) > MOST:
             kept = [max(kept, key=lambda t: values[t][i]) for i in range(len(points))]
             kept = list(dict.fromkeys(kept))

@@ -30,10 +30,11 @@ from .core import (
 from .division import divide
 from .rewrite import compile_expr, domain_text, equal, evaluate, normal, substitute, symbols
 from .rounding import ceil, ceil_div, floor, floor_div
-from .sizes import as_int, product, slide
+from .sizes import as_int, product, slide, total
 from .text import to_latex, to_sympy, to_text
 from .timing import limited
 from .undecided import at_least, compare, is_whole
+from .vector import horner
 
 __all__ = [
     "Atom",
@@ -59,6 +60,7 @@ __all__ = [
     "evaluate",
     "floor",
     "floor_div",
+    "horner",
     "is_whole",
     "limited",
     "lower_bound",
@@ -73,5 +75,6 @@ __all__ = [
     "to_latex",
     "to_sympy",
     "to_text",
+    "total",
     "upper_bound",
 ]

@@ -103,6 +103,8 @@ def compare(a: Number, b: Number) -> int | None:
     low, high = limits(gap)
     if low > 0 or high < 0:
         return 1 if low > 0 else -1
+    if _tight(gap):
+        return 0 if low == high else None
     seen = {(value > 0) - (value < 0) for value in _samples(gap)}
     if {1, -1} <= seen:  # both signs occur
         return None
@@ -133,6 +135,8 @@ def at_least(a: Number, b: Number) -> bool:
     if not (isinstance(a, Expr) or isinstance(b, Expr)):
         return a >= b
     gap = add(a, scale(b, -1))
+    if isinstance(gap, Expr) and _tight(gap):
+        return limits(gap)[0] >= 0
     if any(value < 0 for value in _samples(gap)):
         return False
     gap = _normal(gap)
@@ -140,6 +144,20 @@ def at_least(a: Number, b: Number) -> bool:
 
     least = -1 if is_whole(gap) else 0
     return any(low > least or low == 0 for low in _candidates(gap))
+
+
+def _tight(x: Expr) -> bool:
+    """Whether interval arithmetic gives the exact range: one symbol, met once, under floors.
+
+    Each step then is monotone, so that the ends of the symbol's domain give both ends.
+    """
+    monos = [mono for mono in x.terms if mono]
+    if len(monos) != 1 or len(monos[0]) != 1 or monos[0][0][1] != 1:
+        return False
+    atom = monos[0][0][0]
+    if isinstance(atom, Floor):
+        return isinstance(atom.den, int) and isinstance(atom.num, Expr) and _tight(atom.num)
+    return isinstance(atom, Symbol)
 
 
 def _samples(x: Number) -> Iterator[Rational]:
@@ -232,7 +250,7 @@ def _normal(x: Number) -> Number:
 def _candidates(x: Number) -> Iterator[Bound]:
     # Lower bounds of x, the cheapest first.
     yield limits(x)[0]
-    if isinstance(x, Expr):
+    if isinstance(x, Expr) and not _tight(x):
         yield from _corners(x)
         relaxed = _relaxed(x)
         if relaxed is not None:

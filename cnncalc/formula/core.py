@@ -253,7 +253,13 @@ class Floor(Atom):
 
     def at(self, shift: int) -> Floor:
         """The same floor with another shift."""
-        return self if shift == self.shift else Floor(self.num, self.den, shift)
+        if shift == self.shift:
+            return self
+        found = Floor.__new__(Floor)
+        found.num, found.den, found.shift = self.num, self.den, shift
+        found.depth, found.size = self.depth, self.size
+        found._setup(self.num, self.den, shift)
+        return found
 
 
 class Max(Atom):
@@ -403,6 +409,10 @@ def _absorb(terms: Terms) -> Terms:
 
 def add(a: Number, b: Number) -> Number:
     """a + b."""
+    if type(a) is Floor and type(b) is int:
+        return a.at(a.shift + b)
+    if not b:
+        return tidy(a) if isinstance(a, Fraction) else a
     total = dict(terms_of(a))
     for mono, c in terms_of(b).items():
         total[mono] = total.get(mono, 0) + c

@@ -14,6 +14,7 @@ from math import floor as floor_of
 from math import gcd, lcm
 
 from .core import (
+    MAX_BITS,
     Atom,
     Expr,
     Floor,
@@ -21,7 +22,9 @@ from .core import (
     Max,
     Min,
     Number,
+    Poly,
     Rational,
+    Symbol,
     Terms,
     add,
     build,
@@ -267,12 +270,43 @@ def _together(terms: Terms) -> tuple[Number, Number]:
 def _round_div(a: Number, b: Number, up: bool) -> Number:
     if isinstance(a, int) and isinstance(b, int):
         return -(-a // b) if up else a // b
+    if type(a) is Floor and type(b) is int and b > 0 and not up:
+        quick = divided_again(a, 0, b)
+        if quick is not None:
+            return quick
     if not isinstance(b, Expr) or len(b.terms) == 1:
         return _round(divide(a, b), up)
     quotient = divide(a, b)
     if any(isinstance(x, Inverse) for mono in terms_of(quotient) for x, _ in mono):
         return _round_ratio(a, b, up)
     return _round(quotient, up)
+
+
+def divided_again(inner: Floor, plus: int, by: int) -> Number | None:
+    """floor((floor(y/b) + g)/d) where y is a symbol and a constant: the step of a deep chain.
+
+    With coefficient 1, nothing cancels; other floors take the way through `_round`.
+    """
+    num, den = inner.num, inner.den
+    if type(den) is not int or not isinstance(num, Expr):
+        return None
+    terms = num.terms
+    mono = next(iter(terms))
+    if not mono:
+        mono = next(m for m in terms if m)
+    if len(terms) > 2 or terms[mono] != 1 or len(mono) != 1 or mono[0][1] != 1:
+        return None
+    const = terms.get((), 0)
+    symbol = mono[0][0]
+    if len(terms) - 1 != (const != 0) or type(const) is not int or type(symbol) is not Symbol:
+        return None
+    if symbol.multiple_of != 1:
+        return None
+    shift, extra = divmod(const + den * (inner.shift + plus), den * by)
+    if max(extra.bit_length(), (den * by).bit_length()) > MAX_BITS:
+        return None
+    found = Floor(Poly({mono: 1, (): extra}) if extra else symbol, den * by, shift)
+    return found if symbol.max is None else _settle(found)
 
 
 def _round_ratio(num: Number, den: Number, up: bool) -> Number:

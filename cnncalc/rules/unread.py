@@ -42,10 +42,12 @@ def count(w: Window) -> Unread:
     """
     if w.extent == 1:
         return Unread(0, 0)
-    sizes = whole((w.n, w.k, w.s, w.d, w.before, w.out, w.unread))
+    sizes = whole((w.n, w.k, w.s, w.d, w.before, w.out))
     if sizes is None:
         return _closed_form(w)
-    n, k, s, d, before, out, tail = sizes
+    n, k, s, d, before, out = sizes
+    tail = w.unread
+    assert isinstance(tail, int)
     if (d == 1 and s <= k) or (d > 1 and out * k > EXACT):
         return Unread(tail, tail)
     if d == 1:
