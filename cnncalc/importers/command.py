@@ -1,8 +1,9 @@
 """`cnncalc import`: a model of another format as spec text."""
 
 import os
+import sys
 
-from ..commands import OK, complain, write
+from ..commands import OK, Usage, complain, write
 from ..diagnostics import Problem
 from ..network import unread
 from ..source import Source
@@ -12,7 +13,15 @@ from . import convert
 def run(file: str, inputs: list[str], output: str | None) -> int:
     """Writes the spec of a model file, or of a PyTorch model named package.module:factory."""
     try:
-        text = convert(file)
+        if _is_factory(file):
+            from .torch import convert as from_torch
+
+            sys.stderr.write(f"note: this runs the code of {file}\n")
+            text = from_torch(file, inputs)
+        else:
+            if inputs:
+                raise Usage("--input is for package.module:factory; a model file states its own")
+            text = convert(file)
     except Problem as problem:
         return complain(unread(Source("", file), [problem.diagnostic]))
     write(text, output)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ...dialects import OPSETS, dialect
+from ...dialects import OPSETS, Dialect, dialect
 from ...formula import Expr, Number, Symbol, product
 from ...layers import REGISTRY
 from ...layers.base import Shape
@@ -36,18 +36,20 @@ def handles(*ops: str) -> Callable[[Handler], Handler]:
 class Converter:
     """The state of one conversion."""
 
-    def __init__(self, model: Model, nodes: Sequence[Node], name: str) -> None:
+    def __init__(
+        self, model: Model, nodes: Sequence[Node], name: str, own: Dialect | None = None
+    ) -> None:
         self.model, self.nodes = model, nodes
         self.opset = model.opset
         known = min(max(model.opset, OPSETS[0]), OPSETS[-1])
-        self.draft = Draft(name, dialect(f"onnx:{known}"))
+        self.draft = Draft(name, own or dialect(f"onnx:{known}"))
         self.names = Names(nodes, model.constants)
         self.values: dict[str, Value] = {}
         self.readers: dict[str, int] = {}
         self.weights: dict[str, Sizes] = {}  # shapes of trained arrays by name
         self.sharing: dict[tuple[str, tuple[str, ...]], str] = {}
         self.counted: set[str] = set()
-        self._inferred: Mapping[str, tuple[Any, ...]] | None = None
+        self._inferred = model.shapes
         for n in nodes:
             for i in n.inputs:
                 self.readers[i] = self.readers.get(i, 0) + 1
@@ -120,6 +122,8 @@ class Converter:
 
     def weight(self, name: str, shape: Sizes, values: Any, floating: bool) -> Const:
         """A constant that counts as trained under its own name, if it holds real numbers."""
+        if floating and not shape and values is not None and "." not in name:
+            return Const(shape, values)  # a number that the exporter took out of the code
         if floating:
             self.weights[name] = shape
         return Const(shape, values, frozenset((name,)) if floating else frozenset(), floating)
@@ -269,7 +273,9 @@ class Converter:
                 sizes = self.inferred(output)
                 if sizes is None:
                     sizes = (1,)
-                self.set(node, Const(sizes, None, weights), i)
+                inputs = [c for n in node.inputs if n and isinstance(c := self.values[n], Const)]
+                macs = sum(c.macs for c in inputs) if i == 0 else 0
+                self.set(node, Const(sizes, None, weights, macs=macs), i)
 
     def inferred(self, name: str) -> Sizes | None:
         """The shape that ONNX's own inference gives an output, the batch as 1."""

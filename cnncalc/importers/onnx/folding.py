@@ -25,8 +25,9 @@ def fold(c: Converter, node: Node) -> None:
     if node.op == "Constant":
         c.set(node, _constant(node))
         return
-    if node.op == "Identity" and inputs and inputs[0] is not None and len(inputs[0].weights) == 1:
-        first = inputs[0]  # equal weights written once: each keeps its name and its count
+    first = inputs[0] if inputs else None
+    if node.op == "Identity" and first is not None and node.inputs[0] in first.weights:
+        # equal weights written once: each keeps its name and its count
         c.set(node, c.weight(node.outputs[0], first.shape, first.values, first.floating))
         return
     table = SHAPED.get(node.op)
@@ -36,12 +37,18 @@ def fold(c: Converter, node: Node) -> None:
     if not isinstance(found, list):
         found = [found]
     for i, value in enumerate(found):
+        if value is first and first is not None:
+            value = first._replace(macs=0)
         if not isinstance(value, Const):
             value = of(value)
         if node.op in MULTIPLIED and len(inputs) > 1 and inputs[1] is not None:
-            weights = inputs[1].weights  # what is multiplied by a weight is data
+            # what a weight multiplies is data, unless products made it before
+            data = inputs[0] if inputs[0] is not None and not inputs[0].macs else None
+            others = [v for v in inputs if v is not None and v is not data]
+            weights = frozenset(w for v in others for w in v.weights)
         kept = weights if floating and node.op not in INTEGER else frozenset()
-        c.set(node, value._replace(weights=kept, floating=floating), i)
+        macs = sum(v.macs for v in inputs if v is not None) + (0 if i else value.macs)
+        c.set(node, value._replace(weights=kept, floating=floating, macs=macs), i)
 
 
 def shape_of(c: Converter, node: Node) -> None:
@@ -400,7 +407,16 @@ def _matmul(c: Converter, node: Node, inputs: Inputs) -> Any:
         raise Unknown
     import numpy as np
 
-    return Const((*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1]))
+    made = (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])
+    return Const(made, macs=prod(made) * a[-1])
+
+
+def _linear(c: Converter, node: Node, inputs: Inputs) -> Any:
+    x, w = _bounded(_first(inputs).shape), _bounded(inputs[1].shape if inputs[1] else ())
+    if not x or len(w) != 2 or x[-1] != w[1]:
+        raise Unknown
+    made = (*x[:-1], w[0])
+    return Const(made, macs=prod(made) * x[-1])
 
 
 def _same(c: Converter, node: Node, inputs: Inputs) -> Any:
@@ -453,7 +469,7 @@ SHAPED: dict[str, Callable[[Converter, Node, Inputs], Any]] = {
     "ConstantOfShape": _constant_of_shape, "Range": _range,
     "ReduceProd": _reduced("prod"), "ReduceSum": _reduced("sum"), "ReduceMax": _reduced("max"),
     "ReduceMin": _reduced("min"), "ReduceMean": _reduced("mean"), "ReduceL2": _reduced("max"),
-    "MatMul": _matmul, "Gemm": _matmul,
+    "MatMul": _matmul, "Gemm": _matmul, "Linear": _linear,
 }  # fmt: skip
-MULTIPLIED = frozenset({"MatMul", "Gemm"})
+MULTIPLIED = frozenset({"MatMul", "Gemm", "Linear"})
 INTEGER = frozenset({"Shape", "Size", "ConstantOfShape", "Range"})

@@ -197,6 +197,8 @@ def _array(c: Converter, node: Node, x: Tensor, k: Const, places: tuple[int, ...
         fields = {"op": node.op, "output": [x.sizes[a] for a in x.order]}
         if own:
             fields["params"] = own
+        if k.macs:
+            fields["macs"] = k.macs
         ref = c.emit(node, "opaque", fields, [x.ref], [k], note=note)
     c.set(node, x._replace(ref=ref))
 

@@ -175,6 +175,17 @@ def expand(c: Converter, node: Node) -> None:
     c.set(node, Tensor(ref, order, full))
 
 
+@handles("Roll")
+def roll(c: Converter, node: Node) -> None:
+    """PyTorch's cyclic shift."""
+    x = c.tensor(node)
+    axes = [d % x.rank for d in node.attributes["dims"]]
+    if any(a not in x.order for a in axes):
+        raise Unknown
+    fields = {"by": node.attributes["shifts"], "axes": [x.order.index(a) for a in axes]}
+    c.set(node, x._replace(ref=c.emit(node, "roll", fields, [x.ref])))
+
+
 # --- parts of an axis -----------------------------------------------------------------------------
 
 

@@ -275,6 +275,30 @@ def _last_axis(g: Graph, node: Node) -> bool:
     return axes == [-1]
 
 
+def _normalised(g: Graph, i: int) -> Found | None:
+    """x/max(|x|, eps): the norm along one axis, repeated along it or not."""
+    node = g.nodes[i]
+    if node.op != "Div" or len(node.inputs) != 2:
+        return None
+    x, below = node.inputs
+    covered: list[int] = []
+    for ops in (("Expand",), ("Clip", "Max")):
+        made = g.by(below, *ops)
+        if made is not None:
+            covered.append(made[0])
+            below = made[1].inputs[0]
+    norm = g.by(below, "ReduceL2")
+    if norm is None or norm[1].inputs[0] != x or not norm[1].attributes.get("keepdims", 1):
+        return None
+    axes = norm[1].attributes.get("axes")
+    if axes is None and len(norm[1].inputs) > 1:
+        found = g.constants.get(norm[1].inputs[1])
+        axes = found.values.reshape(-1).tolist() if found and found.values is not None else None
+    if axes is None or len(axes) != 1:
+        return None
+    return _as(node, "LpNormalization", [x], axis=axes[0], p=2), [*covered, norm[0]]
+
+
 def _groupnorm(g: Graph, i: int) -> Found | None:
     """Reshape to groups, instance normalisation, reshape back, gamma and beta."""
     node = g.nodes[i]
@@ -308,5 +332,5 @@ def _vector(g: Graph, name: str) -> str | None:
 
 
 PATTERNS: tuple[Callable[[Graph, int], Found | None], ...] = (
-    _gated, _hardswish, _hardsigmoid, _gelu, _layernorm, _groupnorm,
+    _gated, _hardswish, _hardsigmoid, _gelu, _layernorm, _groupnorm, _normalised,
 )  # fmt: skip

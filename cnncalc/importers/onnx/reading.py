@@ -46,6 +46,7 @@ class Model(NamedTuple):
     floats: frozenset[str]  # inputs that hold real numbers
     outputs: tuple[str, ...]
     proto: Any  # for shape inference
+    shapes: Mapping[str, tuple[Any, ...]] | None = None  # of all values, where they are known
 
 
 def load(path: str) -> Model:

@@ -33,6 +33,7 @@ class Const(NamedTuple):
     values: Any = None  # a numpy array, of objects where it holds symbols
     weights: frozenset[str] = frozenset()
     floating: bool = True
+    macs: int = 0  # of the products that it was made by
 
     @property
     def rank(self) -> int:

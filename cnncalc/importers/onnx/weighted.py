@@ -91,8 +91,9 @@ def pool(c: Converter, node: Node) -> None:
     op = "maxpool"
     if node.op == "AveragePool":
         op = "avgpool"
-        if node.attributes.get("count_include_pad"):
-            fields["count_include_pad"] = True
+        counted = bool(node.attributes.get("count_include_pad"))
+        if counted != c.draft.dialect.include_pad:
+            fields["count_include_pad"] = counted
     ref = c.emit(node, op, fields, [c.image(x)])
     c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
 
@@ -183,6 +184,26 @@ def gemm(c: Converter, node: Node) -> None:
     _linear(c, node, x, units, [w, bias])
 
 
+@handles("Linear")
+def linear(c: Converter, node: Node) -> None:
+    """PyTorch's: the weight has one row a unit."""
+    w, bias = c.const(node, 1), c.value(node, 2)
+    if w.rank != 2 or isinstance(bias, Tensor):
+        raise Unknown
+    _linear(c, node, c.tensor(node), w.shape[0], [w, bias])
+
+
+@handles("AdaptiveAveragePool")
+def adaptive_pool(c: Converter, node: Node) -> None:
+    x, to = c.tensor(node), node.attributes["output"]
+    if all(n == 1 for n in to):
+        global_pool(c, node._replace(op="GlobalAveragePool"))
+        return
+    sizes = [x.sizes[i + 2] if n is None else n for i, n in enumerate(to)]
+    ref = c.emit(node, "adaptive_avgpool", {"output": plain(sizes)}, [c.image(x)])
+    c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
 @handles("MatMul")
 def matmul(c: Converter, node: Node) -> None:
     a, b = c.value(node, 0), c.value(node, 1)
@@ -199,6 +220,17 @@ def matmul(c: Converter, node: Node) -> None:
 def _linear(c: Converter, node: Node, x: Tensor, units: Number, weights: list[Any]) -> None:
     """A matrix applied to the last axis: `dense` on a vector, else `linear`."""
     held = last_at_end(c, x)
+    if c.model.shapes is not None and not weights[0].weights:  # PyTorch says what is trained
+        kept = {"shape": [x.sizes[-1], units], "trainable": False}
+        matrix = c.draft.add("parameter", kept, [held.ref])
+        rows = held.ref
+        if len(held.order) == 1:
+            rows = c.draft.add("reshape", {"to": [1, x.sizes[-1]]}, [rows])
+        ref = c.emit(node, "matmul", {}, [rows, matrix])
+        if len(held.order) == 1:
+            ref = c.draft.add("flatten", {}, [ref])
+        c.set(node, Tensor(ref, held.order, (*x.sizes[:-1], units)))
+        return
     bias = len(weights) > 1 and trained(weights[1])
     op = "dense" if len(held.order) == 1 else "linear"
     ref = c.emit(node, op, {"units": units, "bias": bias}, [held.ref], weights)
