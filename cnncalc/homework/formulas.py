@@ -7,11 +7,25 @@ its letters, it is the same closed form.
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from itertools import islice
 from itertools import product as combinations
 from typing import Any
 
 from .. import expr
-from ..formula import DomainError, Expr, FormulaLimit, Number, Symbol, equal, floor, limited
+from ..formula import (
+    DomainError,
+    Expr,
+    Floor,
+    FormulaLimit,
+    Number,
+    Symbol,
+    compare,
+    divide,
+    equal,
+    evaluate,
+    limited,
+    symbols,
+)
 from ..layers.base import Layer, Shape
 from ..rows import Row
 from ..scope import Scope
@@ -20,21 +34,20 @@ from .reading import lookup
 from .subjects import Subject, rederive
 
 SECONDS = 0.5
-SEARCH = 2.0  # seconds of search for the mistake behind one formula
 MOST_READINGS = 300
 SIZE_NAMES = ("height", "width", "slices", "length")
 LETTERS: dict[str, tuple[str, ...]] = {
     "size": ("W", "H", "N", "n", "I", "i", "w", "h", "L", "W1", "H1", "W_in", "H_in", "L_in",
              "n_H", "n_W", "M", "m", "D_in", "in"),
-    "kernel": ("F", "K", "k", "f", "kernel", "R", "r", "M", "m", "n", "HH", "WW", "kH", "kW",
+    "kernel": ("F", "k", "f", "kernel", "K", "R", "r", "M", "m", "n", "HH", "WW", "kH", "kW",
                "k_h", "k_w"),
     "stride": ("S", "s", "stride"),
     "pad": ("P", "p", "pad", "padding"),
     "dilation": ("D", "d", "l", "r", "dilation"),
     "channels": ("C", "c", "D", "d", "D1", "C1", "C_in", "Ci", "M", "m", "n_c", "I", "channels",
                  "depth", "in"),
-    "filters": ("K", "k", "N", "n", "F", "f", "C_out", "Co", "C2", "D2", "M", "m", "O", "o",
-                "U", "filters", "units"),
+    "filters": ("K", "C_out", "filters", "units", "k", "N", "n", "Co", "C2", "D2", "M", "m", "O",
+                "o", "U", "F", "f"),
     "groups": ("G", "g", "groups"),
     "output": ("W2", "H2", "W_out", "H_out", "O", "o", "Wo", "Ho", "OH", "OW", "L_out"),
 }  # fmt: skip
@@ -45,6 +58,27 @@ NEUTRAL = {"stride": 1, "pad": 0, "dilation": 1, "groups": 1}
 def time_limit() -> AbstractContextManager[None]:
     """What is decided inside raises FormulaLimit after `SECONDS`."""
     return limited(SECONDS)
+
+
+SAMPLES = (0, 7, 1000)  # how far above their least values symbols are looked at
+
+
+def differ(a: Number, b: Number) -> bool:
+    """Whether two forms surely differ: their values do, somewhere in the symbols' domain."""
+    free = {s.name: s for x in (a, b) for s in symbols(x)}
+    for i, step in enumerate(SAMPLES):
+        point = {
+            name: s.min + s.multiple_of * (step + (i + j) % 3)
+            for j, (name, s) in enumerate(sorted(free.items()))
+        }
+        if any(s.max is not None and point[s.name] > s.max for s in free.values()):
+            return False
+        try:
+            if evaluate(a, point) != evaluate(b, point):
+                return True
+        except (ArithmeticError, LookupError, ValueError):
+            return False
+    return False
 
 
 def is_tree(value: Any) -> bool:
@@ -65,16 +99,55 @@ def _holds(tree: expr.Node, value: Any, subject: Subject, what: Quantity, axis: 
     row = subject.row
     if row is None or len(subject.rows) != 1:
         return False
-    exact = row.dialect.exact or subject.fits
+    mine = what.correct(subject)
+    concrete = mine[axis] if axis is not None and isinstance(mine, tuple) else mine
+    if isinstance(value, Expr) or concrete != value:
+        return False
+    exact = row.dialect.exact or all(compare(w.remainder, 0) == 0 for w in row.windows)
     for general in _generals(subject, row):
-        right = _right(general, value, subject, what, axis)
+        right = _right(general, subject, what, axis)
         if right is None:
             continue
         for reading in _readings(tree, subject.scope, general):
             found = expr.evaluate(tree, _reading(subject.scope, reading))
-            if equal(found, right) or (exact and equal(floor(found), right)):
+            if equal(found, right) or (exact and equal(found, _unrounded(right))):
                 return True
     return False
+
+
+def _unrounded(x: Number) -> Number:
+    """The form where every division comes out even, so that no floor is written."""
+    if not isinstance(x, Expr):
+        return x
+    total: Number = 0
+    for mono, factor in x.terms.items():
+        term: Number = factor
+        for atom, power in mono:
+            plain: Number = atom
+            if isinstance(atom, Floor):
+                plain = divide(_unrounded(atom.num), atom.den) + atom.shift
+            term = term * plain**power
+        total = total + term
+    return total
+
+
+def numbers(tree: expr.Node, subject: Subject) -> Iterator[Number]:
+    """What the formula gives with the layer's own numbers, under each reading of its letters."""
+    row = subject.row
+    if row is None or len(subject.rows) != 1:
+        return
+    try:
+        with time_limit():
+            general = _General(row, neutral=False, square=False)
+            values = row.layer.values()
+            fields = {f"_{n}".replace("units", "filters"): v for n, v in values.items()}
+            sizes = {f"_N{i}": n for i, n in enumerate(row.input[0][:-1])}
+            known = {**fields, **sizes, "_C": row.input[0][-1]}
+            for reading in _readings(tree, subject.scope, (general, row)):
+                plain = {k: known.get(str(v), v) for k, v in reading.items()}
+                yield expr.evaluate(tree, _reading(subject.scope, plain))
+    except (FormulaLimit, DomainError, expr.ExprError, ArithmeticError, ValueError, LookupError):
+        return
 
 
 class _General:
@@ -120,14 +193,10 @@ def _generals(subject: Subject, row: Row) -> Iterator[tuple[_General, Row]]:
 
 
 def _right(
-    general: tuple[_General, Row], value: Any, subject: Subject, what: Quantity, axis: int | None
+    general: tuple[_General, Row], subject: Subject, what: Quantity, axis: int | None
 ) -> Number | None:
-    """The right answer on symbols; a value other than the derived one has none."""
+    """The right answer on symbols."""
     row = general[1]
-    mine = what.correct(subject)
-    concrete = mine[axis] if axis is not None and isinstance(mine, tuple) else mine
-    if isinstance(value, Expr) or concrete != value:
-        return None
     found = what.correct(subject._replace(rows=(row,), output=row.output, memo={}))
     result = found[axis] if axis is not None and isinstance(found, tuple) else found
     return result if not isinstance(result, (tuple, bool)) else None
@@ -136,14 +205,17 @@ def _right(
 def _readings(
     tree: expr.Node, scope: Scope, general: tuple[_General, Row]
 ) -> Iterator[Mapping[str, Number]]:
-    """Consistent readings of the letters: no two letters for one thing, save for sizes."""
+    """Consistent readings of the letters, likeliest first: no two letters for one thing."""
     free = sorted(name for name in expr.names(tree) if scope.find(name) is None)
     options = [list(_meanings(name, general)) for name in free]
     if not all(options):
         return
-    for count, chosen in enumerate(combinations(*options)):
-        if count >= MOST_READINGS:
-            return
+    likely = sorted(
+        islice(combinations(*options), MOST_READINGS),
+        key=lambda chosen: sum(LETTERS[r.rstrip("0123456789")].index(n)
+                               for n, (r, _) in zip(free, chosen, strict=True)),
+    )  # fmt: skip
+    for chosen in likely:
         roles = [role for role, _ in chosen if role != "output"]
         if len(set(roles)) == len(roles):
             yield {name: value for name, (_, value) in zip(free, chosen, strict=True)}

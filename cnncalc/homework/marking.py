@@ -1,8 +1,9 @@
 """Marks one answer: right in any spelling, wrong with the reason, or unreadable."""
 
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from .. import units
 from ..formula import Expr, FormulaLimit, Number, compare, equal
@@ -13,7 +14,11 @@ from .reading import Answer, read_answer
 from .subjects import Subject
 from .verdicts import Verdict
 
+if TYPE_CHECKING:
+    from .mistakes import Suspect
+
 MISFIT = "does not fit"
+MOST_READINGS = 12  # of a wrong formula
 SIZED = frozenset({"output", "height", "width", "depth", "channels", "pad", "stride", "kernel",
                    "filters", "neurons", "activations"})  # fmt: skip
 
@@ -143,8 +148,12 @@ class _Marked:
         subject, what, answer = self.subject, self.what, self.answer
         figure = answer.figure
         vague = bool(figure and figure.digit * 100 > abs(figure.value))
-        match = _bounded(answer, lambda v: matches(answer, v, subject, what))
-        suspects = explain(subject, what, self.correct, match, vague, exact(answer, what), deep)
+        suspects: tuple[Suspect, ...] = ()
+        for given in self._values():
+            match = partial(self._matches, given)
+            suspects = explain(subject, what, self.correct, match, vague, exact(given, what), deep)
+            if suspects:
+                break
         for suspect in suspects:
             if suspect.id in accept:
                 return self.right("", f"right where the question leaves it open: {suspect.words}")
@@ -160,6 +169,18 @@ class _Marked:
             reasons = tuple(self._unexplained())
             reasons += (f"worked: {line}",) if line else ()
         return self._verdict("wrong", reasons, ids)._replace(worked=line)
+
+    def _matches(self, given: Answer, value: Any) -> bool:
+        return matches(given, value, self.subject, self.what)
+
+    def _values(self) -> Iterator[Answer]:
+        """The answer; a formula's numbers, under each reading of its letters."""
+        if not formulas.is_tree(self.answer.value):
+            yield self.answer
+            return
+        found = formulas.numbers(self.answer.value, self.subject)
+        for value in dict.fromkeys(islice(found, MOST_READINGS)):
+            yield self.answer._replace(kind="number", value=value)
 
     def _unexplained(self) -> Iterator[str]:
         yield f"no known mistake gives {self.answer.text}"
@@ -227,15 +248,6 @@ def matches(answer: Answer, value: Any, subject: Subject, what: Quantity) -> boo
     return _one(answer.value, value, subject, what, None)
 
 
-def _bounded(answer: Answer, match: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """A formula is compared with so many suspects as `formulas.SEARCH` seconds allow."""
-    parts = answer.value if isinstance(answer.value, tuple) else (answer.value,)
-    if not any(formulas.is_tree(part) for part in parts):
-        return match
-    end = time.process_time() + formulas.SEARCH
-    return lambda value: time.process_time() < end and match(value)
-
-
 def exact(answer: Answer, what: Quantity) -> Any:
     """An answer of whole numbers, which only an equal value can match; else None."""
     value = answer.value
@@ -263,6 +275,8 @@ def same(a: Any, b: Any) -> bool:
         return len(mine) == len(other) and all(map(same, mine, other))
     try:
         if isinstance(a, Expr) or isinstance(b, Expr):
+            if formulas.differ(a, b):
+                return False
             with formulas.time_limit():
                 return equal(a, b)
         return bool(a == b)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .. import memory
 from ..derive import Value, count, reach
-from ..formula import FormulaLimit, compare
+from ..formula import Expr, FormulaLimit, compare
 from ..layers.accounts import Account, Mistake
 from ..layers.base import Shape
 from ..layers.mistakes import kernels_added
@@ -20,8 +20,7 @@ from .confusions import RARE, confusions
 from .quantities import Quantity
 from .subjects import Subject
 
-MOST_ACCOUNTS = 40_000  # layers derived anew for one question
-MOST_ROWS = 64  # layers among which a single one is looked for
+MOST_ACCOUNTS = 12_000  # layers derived anew for one question
 DIRECT = ("discarded", "stride", "kernel")  # asked of a field: seldom derived at all
 TOLD = 6  # pairs that are told for one answer
 
@@ -54,7 +53,7 @@ def explain(subject: Subject, asked: Quantity, correct: Any, matches: Matches,
     """
     rare: list[Suspect] = []
     for stage in (_single, _elsewhere, _pairs) if deep else (_single,):
-        if vague and stage is _pairs:
+        if vague and stage is not _single:
             break
         found = [
             suspect
@@ -151,7 +150,8 @@ def _elsewhere(subject: Subject, asked: Quantity) -> Iterator[Suspect]:
         for mistake in _declared(chain):
             for found in _suspects(subject, asked, chain, (mistake,)):
                 yield found._replace(words=f"{found.words}, in every layer")
-    if len(chain) < 2 or len(chain) > MOST_ROWS:
+    each = sum(len(type(row.layer).mistakes) for row in chain)
+    if len(chain) < 2 or each * len(chain) // 2 > _budget(subject):
         return
     for row in chain:
         for mistake in _declared((row,)):
@@ -161,12 +161,14 @@ def _elsewhere(subject: Subject, asked: Quantity) -> Iterator[Suspect]:
 
 def _pairs(subject: Subject, asked: Quantity) -> Iterator[Suspect]:
     """Two mistakes together; not where the network is too long for all of them."""
-    budget = MOST_ACCOUNTS
+    budget = _budget(subject)
     mine = own(subject)
     for chain in (mine, ancestors(subject)):
-        declared = _declared(chain)
+        if chain is not mine and len(chain) == len(mine):
+            return
+        declared = _telling(subject, asked, chain)
         budget -= len(chain) * len(declared) * (len(declared) - 1) // 2
-        if budget < 0 or (chain is not mine and len(chain) == len(mine)):
+        if budget < 0:
             return
         for pair in combinations(declared, 2):
             if pair[0].id != pair[1].id:
@@ -186,6 +188,24 @@ def _confused_pairs(
         for id_, words, value in confusions(changed, asked):
             rare = mistake.rare or id_ in RARE
             yield Suspect((id_, mistake.id), f"{words}, and {mistake.words}", value, rare=rare)
+
+
+def _budget(subject: Subject) -> int:
+    """How many layers may be derived anew; closed forms cost more than numbers."""
+    shapes = [subject.output, *(shape for row in subject.rows for shape in row.input)]
+    symbolic = any(isinstance(n, Expr) for shape in shapes for n in shape)
+    return MOST_ACCOUNTS // 10 if symbolic else MOST_ACCOUNTS
+
+
+def _telling(subject: Subject, asked: Quantity, chain: Sequence[Row]) -> list[Mistake]:
+    """The mistakes that change the answer at all: only these are worth putting together."""
+    correct = asked.correct(subject)
+    return [
+        mistake
+        for mistake in _declared(chain)
+        for found in _suspects(subject, asked, chain, (mistake,))
+        if _differs(found.value, correct)
+    ]
 
 
 def _declared(rows: Sequence[Row]) -> list[Mistake]:

@@ -26,7 +26,7 @@ class Subject(NamedTuple):
     fits: bool
     totals: Totals | None = None  # of the whole network only
     scope: Scope = Scope()
-    network: tuple[Row, ...] = ()  # every row that was derived, in order
+    network: tuple[Row, ...] = ()  # every row that it is derived from, in order
     inputs: Mapping[str, Shape] = {}  # the network's
     outputs: tuple[str, ...] = ()  # the network's
     strict: bool = False  # the question states that a stride must fit
@@ -66,12 +66,10 @@ class Subject(NamedTuple):
             for new, old in zip(found.rows, self.rows, strict=True)
         )
         output = rows[-1].output if rows else ()
-        changed = {row.name: row for row in rows}
         return self._replace(
             rows=rows, output=output, fits=not misfits(found.diagnostics),
             totals=found.totals if self.totals else None,
-            network=tuple(changed.get(row.name, row) for row in self.network),
-            strict=False, memo={},
+            network=rows, strict=False, memo={},
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from .. import memory
 from ..formula import is_whole
 from ..rows import Row
 from ..tracing import Line, Trace, attempt
@@ -33,7 +34,7 @@ def worked(subject: Subject, asked: str) -> str:
     if len(subject.rows) > 1 and what.name in COUNTS | COSTS:
         return _sum(subject, what)
     text = "; ".join(_lines(subject, what))
-    return text if len(text) <= LONGEST else ""
+    return text if len(text) <= (LONGEST if subject.totals is None else 3 * LONGEST) else ""
 
 
 def _lines(subject: Subject, what: Quantity) -> Iterator[str]:
@@ -52,13 +53,26 @@ def _lines(subject: Subject, what: Quantity) -> Iterator[str]:
         for line in attempt(lambda: Trace(row).macs()) or []:
             text = _text(line)
             yield f"2 * MACs, MACs = {text}" if what.name == "flops" else text
-    elif what.name in ("neurons", "activations", "memory"):
-        yield f"{'*'.join(map(str, row.output))} = {what.correct(subject)}"
+    elif what.name in ("neurons", "activations", "memory", "activations_memory"):
+        yield _values(subject, what)
     elif what.name == "receptive_field":
         yield from _reach(subject, row)
     elif what.name == "effective_kernel":
         for w in row.windows[:1]:
             yield f"{w.d}*({w.k} - 1) + 1 = {w.extent}"
+
+
+def _values(subject: Subject, what: Quantity) -> str:
+    """The output's values; of a network those of every volume, the input's first."""
+    each = "4 * " if what.kind == "bytes" else ""
+    value = what.correct(subject)
+    shown = f"{value:,}" if isinstance(value, int) else str(value)
+    if subject.totals is None:
+        return f"{each}{'*'.join(map(str, subject.output))} = {shown}"
+    sizes = memory.volumes(subject.network, subject.inputs, subject.outputs).size
+    terms = [f"{n:,}" if isinstance(n, int) else str(n) for n in sizes.values()]
+    total = " + ".join(terms)
+    return f"{each}({total}) = {shown}" if each else f"{total} = {shown}"
 
 
 def _reach(subject: Subject, row: Row) -> Iterator[str]:

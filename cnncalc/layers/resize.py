@@ -110,7 +110,7 @@ def one_axis(a: Account) -> Account | None:
 @mistake("scaled-down", "made smaller instead of larger")
 def made_smaller(a: Account) -> Account | None:
     scales = axes(a.layer.values()["scale"], len(a.inputs[0]) - 1)
-    sizes = ((n / s) // 1 for n, s in zip(a.inputs[0], scales, strict=False))
+    sizes = (divide(n, s) // 1 for n, s in zip(a.inputs[0], scales, strict=False))
     return a._replace(output=(*sizes, a.output[-1]))
 
 
