@@ -250,7 +250,7 @@ def _calflops_transposed(row: Row) -> Terms:
 
 # node.py: instructions, such as 32 for exp, 4 for a division, 24 for a square root.
 ONNX_EACH = {
-    "relu": 1, "relu6": 4, "leaky_relu": 2, "elu": 35, "sigmoid": 32, "tanh": 76, "softmax": 36,
+    "relu": 1, "relu6": 2, "leaky_relu": 2, "elu": 35, "sigmoid": 32, "tanh": 76, "softmax": 36,
     "log_softmax": 80, "softplus": 76, "hardswish": 5, "hardsigmoid": 4, "prelu": 2, "silu": 33,
     "mish": 153,
 }  # fmt: skip

@@ -48,6 +48,7 @@ class Line(NamedTuple):
 
     text: str
     call: Any = None
+    note: str = ""  # for a comment; uses may differ in it
 
 
 class Lines(NamedTuple):

@@ -53,13 +53,16 @@ def doc(frame: Frame, texts: Sequence[Text], depth: int = 0) -> "Doc | str":
     parts: list[Doc | str] = [doc(child, texts, depth) for child in frame.children]
     if kind == "Use":
         head = code.cls.name
+        parts += [argument(v, texts)[0] for arg, v in frame.args if not arg.keyword]
         by_name = len(frame.values) > 1
         for param, slot in zip(code.cls.params, frame.values, strict=True):
             text = texts[slot.at].text
-            parts.append(f"{param.name}={text}" if by_name else text)
+            parts.append(f"{param.name}={text}" if by_name or parts else text)
     else:
         head = code.fn
     for arg, value in frame.args:
+        if kind == "Use" and not arg.keyword:
+            continue
         text_, constant = argument(value, texts)
         if arg.default is not NOTHING and constant is not NOTHING and _same(arg, constant):
             continue
