@@ -54,6 +54,9 @@ def test_the_commands_run(command, tmp_path, monkeypatch, capsys):
     (spec,) = blocks("yaml")
     monkeypatch.chdir(tmp_path)
     Path("first.yaml").write_text(spec)
+    Path("sheets").mkdir()
+    (sheet,) = [text for text in blocks("text") if text.startswith("student:")]
+    Path("sheets/ann.yaml").write_text(sheet)
     _, *words = shlex.split(command)
     status = __main__.run(words)
     assert status == (1 if "stride=3" in words else 0), capsys.readouterr()

@@ -97,10 +97,11 @@ BOMBS = ["9**9**9", "(" * 10_000 + "1" + ")" * 10_000, "1" * 100_000, "1e9999999
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=range(len(BOMBS)))
-def test_expression_bombs_are_unreadable_answers(folder, bomb):
+def test_expression_bombs_are_unreadable_answers(folder, bomb, monkeypatch):
+    monkeypatch.setattr("cnncalc.homework.grading.FORMULA_SECONDS", 0.5)
     import json
 
-    for answer in (bomb, [bomb], {"x": bomb}):
+    for answer in (bomb, [bomb, {"x": bomb}]):
         sheet = {"student": "Eve", "answers": {"C": {"output": answer, "params": answer}}}
         (folder / "eve.json").write_text(json.dumps(sheet))
         eve = next(s for s in graded(folder).students if s.student == "Eve")
@@ -176,6 +177,7 @@ def test_two_answers_to_one_question(folder):
     assert eve.marks[1].reasons == ("answered twice",)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=300), max_size=8))
 def test_file_names_are_safe(names):
     found = safe_names(names)
@@ -188,6 +190,7 @@ def test_file_names_are_safe(names):
         assert len(name.encode("utf-8", "replace")) < 140
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.sampled_from(["yaml", "json", "csv"]))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, data, ending):
     path = tmp_path_factory.getbasetemp() / f"any.{ending}"
@@ -206,7 +209,7 @@ SHAPES = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(SHAPES)
 def test_any_answer_is_marked(tmp_path_factory, answer):
     import json
@@ -215,6 +218,22 @@ def test_any_answer_is_marked(tmp_path_factory, answer):
     path.write_text(json.dumps({"student": "X", "answers": {"C": answer, "params": answer}}))
     grades = cnncalc.grade(KEY, path)
     assert len(grades.students) + len(grades.refused) == 1
+
+
+def test_the_formulas_of_one_sheet_have_bounded_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("cnncalc.homework.grading.FORMULA_SECONDS", 0.5)
+    layers = "".join(
+        f"  - conv: {{filters: 8, kernel: 3, pad: 1}}\n    name: C{i}\n    expect: {{params: 1}}\n"
+        for i in range(20)
+    ).replace("params: 1}", "params: }")
+    lines = ["student,layer,quantity,answer"]
+    for student in "AB":
+        lines += [f"{student},C{i},params,a*b^{i + 2}*c+d*e*k*n+C*F*{student}" for i in range(20)]
+    (tmp_path / "all.csv").write_text("\n".join(lines))
+    begin = time.process_time()
+    grades = cnncalc.grade(f"input: 32x32x3\nlayers:\n{layers}", tmp_path / "all.csv")
+    assert time.process_time() - begin < 20
+    assert [s.score for s in grades.students] == [0, 0]
 
 
 def test_too_many_files(tmp_path, monkeypatch):

@@ -12,9 +12,10 @@ from ..report import gradescope
 from ..report.grades import render
 from ..source import shorten
 from .autograder import write_layout
-from .grading import Grades, grade_sheets, read_all
+from .grading import grade_sheets, read_all
 from .key import Key, KeyRefusedError, read_key
 from .output import OutputError, is_file, make, replace, write_folder
+from .results import Grades
 
 if TYPE_CHECKING:
     from .quiz import Exercise

@@ -1,18 +1,21 @@
 """Grades answer sheets against a key, errors carried forward."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..source import Node, shorten
 from .carry import Carried, Carrier
 from .files import Refusal, find
+from .formulas import is_tree
 from .key import Key, KeyRefusedError, Place, Question, canonical, read_key
 from .marking import mark
 from .quantities import QUANTITIES
 from .reading import Answer, read_answer
+from .results import Graded, Grades, Mark, Rate
 from .sheets import Given, Sheet, read_sheets
 from .subjects import Subject
 from .verdicts import Verdict
@@ -21,92 +24,12 @@ from .worked import worked
 if TYPE_CHECKING:
     from ..network import Network
 
-Outcome = Literal["right", "wrong", "unreadable", "missing"]
 Progress = Callable[[int, int, str], None]
 NONE = Node("none", None)
+FORMULA_SECONDS = 5.0
+LATE = "the formulas of this sheet take too long to decide"
+MOST_OTHERS = 100  # answers of one sheet that were not asked for
 CHAINED = ("receptive_field", "jump")  # go back to the network's input
-
-
-class Mark(NamedTuple):
-    """One question of one student, marked."""
-
-    question: Question
-    outcome: Outcome
-    given: str
-    correct: str
-    points: Fraction
-    carried: bool = False  # right only from the student's own earlier answers
-    reasons: tuple[str, ...] = ()
-    mistakes: tuple[str, ...] = ()
-    worked: str = ""
-
-    @property
-    def right(self) -> bool:
-        return self.outcome == "right"
-
-
-class Graded(NamedTuple):
-    """One student's sheet, marked. `notes` are about the sheet as a whole."""
-
-    student: str
-    path: str
-    marks: tuple[Mark, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def asked(self) -> tuple[Mark, ...]:
-        return tuple(m for m in self.marks if m.question.asked)
-
-    @property
-    def score(self) -> Fraction:
-        return sum((m.points for m in self.marks), Fraction(0))
-
-    @property
-    def max_score(self) -> Fraction:
-        return sum((m.question.points for m in self.marks), Fraction(0))
-
-
-class Rate(NamedTuple):
-    """How the class did on one question."""
-
-    question: Question
-    right: int
-    carried: int
-    wrong: int
-    unreadable: int
-    missing: int
-    commonest: tuple[str, int] | None  # the commonest wrong answer, and how often it came
-
-    @property
-    def share(self) -> Fraction:
-        """Right answers, carried ones included, among the students."""
-        total = self.right + self.wrong + self.unreadable + self.missing
-        return Fraction(self.right, total) if total else Fraction(0)
-
-
-class Grades(NamedTuple):
-    """A whole class: each sheet graded, or why it could not be read."""
-
-    key: Key
-    students: tuple[Graded, ...]
-    refused: tuple[Refusal, ...]
-    questions: tuple[Question, ...]
-    rates: tuple[Rate, ...]
-    mistakes: tuple[tuple[str, int], ...]  # commonest first
-
-    def status(self) -> int:
-        """0 where every sheet was read and graded; 2 where one was not, or there was none."""
-        return 2 if self.refused or not self.students else 0
-
-    @property
-    def max_score(self) -> Fraction:
-        return sum((q.points for q in self.questions), Fraction(0))
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that `grade --format json` prints (schema cnncalc.grade/1)."""
-        from ..report.grades import to_json
-
-        return to_json(self)
 
 
 def grade(
@@ -227,15 +150,20 @@ class Grader:
         self.volumes = {q.layer for q in self.questions if q.quantity == "output"}
         self.verdicts: dict[Any, Verdict] = {}
         self.alone: dict[str, Subject] = {}
+        self.spent = 0.0  # seconds that one sheet's formulas have taken
         self.lines: dict[Place, str] = {}
         self.read: dict[Any, Answer] = {}
 
     def grade(self, sheet: Sheet) -> Graded:
+        self.spent = 0.0
         answers, notes = self._sorted(sheet)
         carried = self._carried(answers)
         questions = list(self.questions)
         known = {(q.layer, q.quantity) for q in questions}
-        questions += [self.key.question(*p, asked=False) for p in answers if p not in known]
+        others = [p for p in answers if p not in known]
+        questions += [self.key.question(*p, asked=False) for p in others[:MOST_OTHERS]]
+        if len(others) > MOST_OTHERS:
+            notes.append(f"{len(others)} answers were not asked for: {MOST_OTHERS} are marked")
         marks = [self._mark(q, answers, carried) for q in questions]
         return Graded(sheet.student, sheet.path, tuple(marks), (*notes, *carried.notes))
 
@@ -336,15 +264,37 @@ class Grader:
     def _verdict(self, place: Place, node: Node, subject: Subject) -> Verdict:
         key = (place, frozen(node), self.carrier.identity(subject))
         if key not in self.verdicts:
-            self.verdicts[key] = mark(subject, place[1], node, explain=False)
+            found = self._timed(place, node, subject, explain=False)
+            if LATE in found.reasons:
+                return found
+            self.verdicts[key] = found
         return self.verdicts[key]
+
+    def _timed(
+        self, place: Place, node: Node, subject: Subject, explain: bool = True, deep: bool = True
+    ) -> Verdict:
+        """`mark`; a sheet's formulas together have `FORMULA_SECONDS` to be decided."""
+        answer = self._read(place, node)
+        parts = answer.value if isinstance(answer.value, tuple) else (answer.value,)
+        if not any(map(is_tree, parts)):
+            return mark(subject, place[1], node, explain=explain, deep=deep)
+        if self.spent > FORMULA_SECONDS:
+            correct = self._verdict(place, NONE, subject).correct
+            return Verdict("unreadable", correct, answer.text, (LATE,))
+        begin = time.process_time()
+        found = mark(subject, place[1], node, explain=explain, deep=deep)
+        self.spent += time.process_time() - begin
+        return found
 
     def _explained(self, place: Place, node: Node, fed: Subject | None = None) -> Verdict:
         """The verdict with the mistakes behind it; on another input only the layer's own."""
         subject = fed or self._suspected(place)
         key = (place, frozen(node), self.carrier.identity(subject), "explained")
         if key not in self.verdicts:
-            self.verdicts[key] = mark(subject, place[1], node, deep=fed is None)
+            found = self._timed(place, node, subject, deep=fed is None)
+            if LATE in found.reasons:
+                return self._verdict(place, node, subject)
+            self.verdicts[key] = found
         return self.verdicts[key]
 
     def _suspected(self, place: Place) -> Subject:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ..report import feedback, grades, gradescope
 from .files import safe_names
-from .grading import Grades
+from .results import Grades
 
 ENDINGS = {
     "table": (".txt",), "json": (".json",), "csv": (".csv",), "markdown": (".md", ".markdown"),

@@ -7,8 +7,8 @@ from .layout import clean
 from .markdown import escape
 
 if TYPE_CHECKING:
-    from ..homework.grading import Graded, Mark
     from ..homework.key import Key
+    from ..homework.results import Graded, Mark
 
 WORDS = {"right": "right", "wrong": "wrong", "unreadable": "could not be read",
          "missing": "no answer"}  # fmt: skip

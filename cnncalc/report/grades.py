@@ -15,7 +15,7 @@ from .words import MARKS, plural
 
 if TYPE_CHECKING:
     from ..homework.files import Refusal
-    from ..homework.grading import Graded, Grades, Mark, Rate
+    from ..homework.results import Graded, Grades, Mark, Rate
 
 SCHEMA = "cnncalc.grade/1"
 FORMATS = ("table", "json", "csv", "markdown", "gradescope")

@@ -13,8 +13,8 @@ from .layout import clean
 
 if TYPE_CHECKING:
     from ..homework.files import Refusal
-    from ..homework.grading import Graded, Mark
     from ..homework.key import Key
+    from ..homework.results import Graded, Mark
 
 
 def results(key: "Key", one: "Graded") -> dict[str, Any]:
