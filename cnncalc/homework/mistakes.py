@@ -194,7 +194,7 @@ def _budget(subject: Subject) -> int:
     """How many layers may be derived anew; closed forms cost more than numbers."""
     shapes = [subject.output, *(shape for row in subject.rows for shape in row.input)]
     symbolic = any(isinstance(n, Expr) for shape in shapes for n in shape)
-    return MOST_ACCOUNTS // 10 if symbolic else MOST_ACCOUNTS
+    return MOST_ACCOUNTS // 40 if symbolic else MOST_ACCOUNTS
 
 
 def _telling(subject: Subject, asked: Quantity, chain: Sequence[Row]) -> list[Mistake]:
