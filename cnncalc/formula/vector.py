@@ -276,7 +276,8 @@ def horner(x: Number) -> str:
             rest = rest + piece
     name = f"({best})" if isinstance(best, Floor) and best.shift else str(best)
     text = horner(inside)
-    text = f"{name}*({text})" if len(terms_of(inside)) > 1 or text[:1] == "-" else f"{name}*{text}"
+    loose = len(terms_of(inside)) > 1 or (isinstance(inside, Floor) and inside.shift)
+    text = f"{name}*({text})" if loose or text[:1] == "-" else f"{name}*{text}"
     if rest == 0:
         return text
     more = horner(rest)
