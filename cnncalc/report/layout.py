@@ -1,15 +1,12 @@
-"""Text in columns for terminals and files: widths and wrapping; Rich draws the tables.
+"""Text in columns for terminals and files: widths, wrapping, tables.
 
 Columns are narrowed here, where it is known that a path may be cut in the middle but a
-volume never; Rich is imported when a table is drawn."""
+volume never."""
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from typing import NamedTuple
 
 WIDTH = 100  # where the caller does not know
 GAP = "  "  # the divider of a Rich table and its padding
@@ -25,16 +22,6 @@ CODES = {
     "good": "32",
     "bad": "1;31",
     "place": "1;34",
-}
-
-
-RICH = {
-    "error": "bold red",
-    "warning": "bold yellow",
-    "note": "bold cyan",
-    "good": "green",
-    "bad": "bold red",
-    "place": "bold blue",
 }
 
 
@@ -239,38 +226,42 @@ class Grid(NamedTuple):
         return max([self.columns[i].least, *words, *plain])
 
     def lines(self, width: int, paint: Paint) -> list[str]:
-        """The grid as a Rich table: a line of titles, a rule, the rows."""
-        from rich.console import Console
-
-        console = Console(
-            width=width,
-            force_terminal=paint.color,
-            color_system="standard" if paint.color else None,
-            legacy_windows=False,
-            markup=False,
-            highlight=False,
-            emoji=False,
-        )
-        with console.capture() as caught:
-            console.print(self.table(width))
-        return [line.rstrip() for line in caught.get().rstrip("\n").split("\n")]
-
-    def table(self, width: int) -> "Table":
-        """The grid as a `rich.table.Table` laid out for `width`."""
-        from rich.box import Box
-        from rich.table import Table
-        from rich.text import Text
-
-        rule = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
-        table = Table(box=rule, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        """The grid as text: a line of titles, a rule, the rows. What Rich would draw, drawn
+        without it, since its import costs more than most derivations."""
         wide = self.widths(width)
-        for column, w in zip(self.columns, wide, strict=True):
-            side: Literal["right", "left"] = "right" if column.right else "left"
-            table.add_column(Text(column.title), justify=side, width=w, no_wrap=True)
+        words = [i for i, column in enumerate(self.columns) if not column.right]
+        while sum(wide) + len(GAP) * (len(wide) - 1) > width and any(wide[i] > 3 for i in words):
+            # words are cut, and volumes wrapped where nothing else helps; numbers stay whole
+            wide[max(words, key=lambda i: (wide[i] > 4 and not self._wraps(i), wide[i]))] -= 1
+        head = [Cell(column.title, "bold") for column in self.columns]
+        rule = "─" * (sum(wide) + len(GAP) * (len(wide) - 1))
+        found = [*self._row(head, wide, paint), rule]
         for row in self.rows:
-            cut = zip(row, self.columns, wide, strict=True)
-            table.add_row(*(Text(_fit(c, k, w), RICH.get(c.style, c.style)) for c, k, w in cut))
-        return table
+            found += self._row(row, wide, paint)
+        return found
+
+    def _wraps(self, i: int) -> bool:
+        return self.columns[i].kind == "text"
+
+    def _row(self, row: Sequence[Cell], wide: Sequence[int], paint: Paint) -> list[str]:
+        pieces = []
+        for cell, column, room in zip(row, self.columns, wide, strict=True):
+            lines = _fit(cell, column, room).split("\n")
+            pieces.append([_beside(cut(x, room), room, column.right, cell.style, paint)
+                           for x in lines])  # fmt: skip
+        height = max(map(len, pieces), default=0)
+        blank = [[" " * room] for room in wide]
+        rows = (
+            [p[i] if i < len(p) else b[0] for p, b in zip(pieces, blank, strict=True)]
+            for i in range(height)
+        )
+        return [GAP.join(parts).rstrip() for parts in rows]
+
+
+def _beside(text: str, room: int, right: bool, style: str, paint: Paint) -> str:
+    """One line of a cell, filled up to its column's width outside the colours."""
+    fill = " " * (room - cells(text))
+    return fill + paint(style, text) if right else paint(style, text) + fill
 
 
 def _plain(text: str) -> bool:
@@ -280,4 +271,6 @@ def _plain(text: str) -> bool:
 def _fit(cell: Cell, column: Column, width: int) -> str:
     if column.kind == "path":
         return cut_path(cell.text, width)
+    if column.kind == "fixed":
+        return cut(cell.text, width)
     return "\n".join(wrap(cell.text, width, MOST_LINES)).replace(TIE, " ")

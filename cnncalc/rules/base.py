@@ -1,7 +1,6 @@
 """What a rule is: a function with a code and a title, whose docstring explains it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from inspect import cleandoc
 from typing import Any, NamedTuple, TypeVar, cast
 
 from ..diagnostics import Severity
@@ -90,7 +89,7 @@ def rule(code: str, title: str, severity: Severity = "error", remark: str = "") 
     """Declares a function as the rule for `code`; its docstring explains the code."""
 
     def declare(function: F) -> F:
-        ENTRIES[code] = Entry(code, title, severity, cleandoc(function.__doc__ or ""), remark)
+        ENTRIES[code] = Entry(code, title, severity, unindented(function.__doc__ or ""), remark)
         return function
 
     return declare
@@ -100,7 +99,19 @@ def entry(
     code: str, title: str, text: str, severity: Severity = "error", remark: str = ""
 ) -> Entry:
     """A code that no rule function stands for, such as those of the parser and the run."""
-    return Entry(code, title, severity, cleandoc(text), remark)
+    return Entry(code, title, severity, unindented(text), remark)
+
+
+def unindented(text: str) -> str:
+    r"""A docstring without its margin, as `inspect.cleandoc`, whose import is costly, gives it.
+
+    >>> unindented("One.\n\n    Two:\n        three\n    ")
+    'One.\n\nTwo:\n    three'
+    """
+    first, *rest = text.expandtabs().splitlines() or [""]
+    margin = min((len(line) - len(line.lstrip()) for line in rest if line.strip()), default=0)
+    lines = [first.strip(), *(line[margin:] for line in rest)]
+    return "\n".join(lines).strip("\n")
 
 
 def too_large(w: Window) -> bool:
