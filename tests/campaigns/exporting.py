@@ -37,17 +37,6 @@ def names():
     return models.list_models(module=models)
 
 
-def weights_meta(name):
-    """The published facts: parameters, billions of operations, the input they were counted on.
-
-    Of several weights the ones trained first (IMAGENET1K_V1) are counted at the usual size.
-    """
-    models = torchvision_models()
-    found = [w.meta for w in models.get_model_weights(name)]
-    plain = [m for m in found if "IMAGENET1K" not in str(m.get("recipe"))]
-    return (plain or found)[0]
-
-
 def crop_of(name):
     """The side of the square input that the first weights are evaluated on."""
     models = torchvision_models()
