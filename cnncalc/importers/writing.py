@@ -7,8 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 from ..layers import REGISTRY
+from ..rows import Report
 from .blocks import Block, recover
-from .draft import Draft, Item
+from .draft import Draft, Item, refuse
 from .tree import Call, Join, Leaf, Step, arrange
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./+-]*( [A-Za-z0-9_./+-]+)*")
@@ -19,9 +20,44 @@ WIDTH = 96
 
 
 def write(draft: Draft) -> str:
-    """Spec text of a draft: branches nested, repeated parts as blocks."""
-    steps = arrange(draft)
-    steps, blocks = recover(draft, steps)
+    """Spec text of a draft: branches nested, repeated parts as blocks.
+
+    The text is read and derived again; should it not be the same network (names that clash
+    within blocks), it is written plainly, layer by layer. Raises `Problem` E021 where not even
+    that can be read.
+    """
+    found = _written(draft, nested=True)
+    report = _derived(found)
+    if report is not None and _same(draft, report):
+        return found
+    found = _written(draft, nested=False)
+    if _derived(found) is None:
+        raise refuse("the network cannot be written as a spec")
+    return found
+
+
+def _derived(found: str) -> Report | None:
+    """What a text describes; None where it cannot be read."""
+    from ..network import read_network
+    from ..source import Source
+
+    network = read_network(Source(found))
+    if isinstance(network, Report):
+        return None
+    report = network.derive()
+    return None if any(d.code[0] == "E" for d in report.diagnostics) else report
+
+
+def _same(draft: Draft, report: Report) -> bool:
+    """Whether a text gives the layers of the draft: ops and outputs."""
+    theirs = sorted((row.op, str(row.output)) for row in report.layers)
+    sizes = [(i.op, str(tuple(draft.shapes[i.name]))) for i in draft.items.values()]
+    return theirs == sorted(sizes) and len(report.outputs) == len(set(draft.outputs))
+
+
+def _written(draft: Draft, nested: bool) -> str:
+    steps = arrange(draft, nested)
+    steps, blocks = recover(draft, steps) if nested else (steps, [])
     lines = [f"# {_comment(note)}" for note in draft.notes]
     lines += [f"name: {text(draft.name)}", f"dialect: {draft.dialect.label}"]
     lines += _inputs(draft)

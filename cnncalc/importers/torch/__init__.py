@@ -46,8 +46,17 @@ def draft(target: str, inputs: Sequence[str] = ()) -> Draft:
         first = next((line for line in str(error).splitlines() if line.strip()), "")
         what = shorten(f"{type(error).__name__}: {first.strip()}", 200)
         raise refuse(f"torch.export of {shorten(target)} fails: {what}") from None
-    model = Translator(exported).model()
-    made = Converter(model, recognised(model), target.rpartition(":")[2], dialect("torch")).run()
+    name = target.rpartition(":")[2]
+    try:
+        model = Translator(exported).model()
+        made = Converter(model, recognised(model), name, dialect("torch")).run()
+    except Problem:
+        raise
+    except Exception as error:
+        if os.environ.get("CNNCALC_DEBUG"):
+            raise
+        what = shorten(" ".join(f"{type(error).__name__}: {error}".split()), 160)
+        raise refuse(f"{shorten(target)} cannot be imported: {what}") from None
     made.notes.insert(0, f"from {target}: torch.export of PyTorch {torch.__version__}")
     made.prune()
     made.fold()
