@@ -229,7 +229,7 @@ def export(
     elif sys.stdout.isatty():
         raise Usage(f"{target} is a binary format: give -o FILE, or pipe the output")
     else:
-        sys.stdout.flush()
+        flush()
         sys.stdout.buffer.write(found)
     return OK
 
@@ -416,26 +416,50 @@ def write(text: str, path: str | None) -> None:
     if text and not text.endswith("\n"):
         text += "\n"
     if path is None:
+        put(text)
+    else:
+        replace(path, text.encode("utf-8"))
+
+
+def put(text: str) -> None:
+    """Text on the standard output, in its encoding; raises `Usage` where it takes no more."""
+    if sys.stdout is None:
+        raise Usage("the standard output is closed")
+    try:
         try:
             sys.stdout.write(text)
         except UnicodeEncodeError:
             encoding = sys.stdout.encoding or "ascii"
             sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-        return
-    replace(path, text.encode("utf-8"))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unprintable(error) from None
+
+
+def unprintable(error: OSError) -> Usage:
+    return Usage(f"cannot write to the standard output: {error.strerror or error}")
+
+
+def flush() -> None:
+    """Empties the standard output's buffer; raises `Usage` where it takes no more."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unprintable(error) from None
 
 
 def replace(path: str, data: bytes) -> None:
-    """Writes a file as a whole: the old file or the new one, never a part of it."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+    """Writes a file as a whole, as `writing.replace` does; raises `Usage`."""
+    from . import writing
+
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise Usage(f"cannot write '{shorten(path, 200)}': {error.strerror or error}") from None
+        writing.replace(path, data)
+    except (OSError, ValueError) as error:
+        raise Usage(f"cannot write '{shorten(path, 200)}': {writing.why(error)}") from None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 
 from ..bundled import folder as bundled_folder
+from .files import shown
 from .key import Key
 from .output import OutputError, make, replace
 
@@ -113,12 +114,12 @@ def _free(folder: str) -> None:
         return
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"cannot write into '{folder[:200]}': {reason}") from None
+        raise OutputError(f"cannot write into '{shown(folder)}': {reason}") from None
     if inside and not {"run_autograder", "key.yaml"} <= inside:
-        raise OutputError(f"'{folder[:200]}' holds other files: name a new or empty folder")
+        raise OutputError(f"'{shown(folder)}' holds other files: name a new or empty folder")
     program = os.path.join(folder, "cnncalc")
     if os.path.islink(program):
-        raise OutputError(f"'{program[:200]}' is a symbolic link: nothing is written there")
+        raise OutputError(f"'{shown(program)}' is a symbolic link: nothing is written there")
     if os.path.isdir(program):
         shutil.rmtree(program)
 

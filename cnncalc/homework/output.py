@@ -9,7 +9,9 @@ import os
 import stat
 from collections.abc import Iterator
 
+from .. import writing
 from ..report import feedback, grades, gradescope
+from ..source import shorten
 from .files import safe_names
 from .results import Grades
 
@@ -40,7 +42,9 @@ def write_folder(found: Grades, format: str, folder: str) -> None:
         if directory:
             inside = os.path.join(folder, directory)
             if os.path.islink(inside):
-                raise OutputError(f"'{inside[:200]}' is a symbolic link: nothing is written there")
+                raise OutputError(
+                    f"'{shorten(inside, 200)}' is a symbolic link: nothing is written there"
+                )
             make(inside)
         replace(os.path.join(folder, *name.split("/")), text.encode("utf-8"))
 
@@ -73,27 +77,15 @@ def make(folder: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
         if not stat.S_ISDIR(os.stat(folder).st_mode):
-            raise OutputError(f"'{folder[:200]}' is not a folder")
+            raise OutputError(f"'{shorten(folder, 200)}' is not a folder")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"cannot make the folder '{folder[:200]}': {reason}") from None
+        raise OutputError(f"cannot make the folder '{shorten(folder, 200)}': {reason}") from None
 
 
-def replace(path: str, data: bytes, mode: int = 0o644) -> None:
-    """Writes a file as a whole: the old one or the new one, never a part of it.
-
-    A symbolic link at `path` is replaced, not followed.
-    """
-    temporary = f"{path}.{os.getpid()}.tmp"
-    handle = -1
+def replace(path: str, data: bytes, mode: int | None = None) -> None:
+    """Writes a file as a whole, as `writing.replace` does; raises `OutputError`."""
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        writing.replace(path, data, mode)
     except (OSError, ValueError) as error:
-        if handle != -1 and os.path.exists(temporary):
-            os.unlink(temporary)
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"cannot write '{path[:200]}': {reason}") from None
+        raise OutputError(f"cannot write '{shorten(path, 200)}': {writing.why(error)}") from None

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..source import shorten
+from ..writing import why
 from .run import Interrupted, Progress, Runner, check_options
 from .settings import SweepError, SweepOptions
 
@@ -13,7 +15,7 @@ OK, INTERRUPTED = 0, 130
 
 def sweep(options: SweepOptions) -> int:
     """The exit status; raises `commands.Usage` for what makes no sense."""
-    from ..commands import Usage, complain, terminal
+    from ..commands import Usage, complain, terminal, unprintable
     from ..network import unread
     from .family import Unreadable
     from .sweep import Sweep
@@ -30,6 +32,12 @@ def sweep(options: SweepOptions) -> int:
         raise Usage(str(error)) from None
     except Unreadable as error:
         return max(2, complain(unread(error.source, error.found)))
+    except OSError as error:  # a disk that is full, a file taken away
+        if isinstance(error, BrokenPipeError):
+            raise
+        if options.output is None:
+            raise unprintable(error) from None
+        raise Usage(f"cannot write '{shorten(options.output, 200)}': {why(error)}") from None
     except Interrupted as stop:
         more = "; the same command takes it up again" if stop.resumable else ""
         sys.stderr.write(f"interrupted after {stop.counts.points:,} points{more}\n")

@@ -4,12 +4,20 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
+from .. import writing
+from ..source import shorten
 from .settings import SweepError
 from .sweep import Block, Sweep
 
 SCHEMA = "cnncalc.sweep/1"
+
+
+def unwritable(path: str, error: Exception) -> SweepError:
+    """The error of a file that cannot be written."""
+    return SweepError(f"cannot write '{shorten(path, 200)}': {writing.why(error)}")
 
 
 class Writer(Protocol):
@@ -70,18 +78,22 @@ class TextWriter:
     ) -> None:
         self.sweep, self.format, self.path = sweep, format, path
         self.rows = state["rows"] if state else 0
+        self.direct = False  # a device or pipe: there is no partial file
         if path is None:
             self.file: Any = sys.stdout
         else:
             try:
-                self.file = open(  # noqa: SIM115
-                    path + ".part", "r+" if state else "w", encoding="utf-8", newline=""
-                )
+                self.direct = writing.streams(path)
+                part = path if self.direct else path + ".part"
+                if self.direct:
+                    self.file = open(path, "w", encoding="utf-8", newline="")  # noqa: SIM115
+                else:
+                    self.file = writing.partial(part, bool(state))
                 if state:
                     self.file.truncate(state["bytes"])
                     self.file.seek(state["bytes"])
-            except OSError as error:
-                raise SweepError(f"cannot write '{path}': {error.strerror or error}") from None
+            except (OSError, ValueError) as error:
+                raise unwritable(path, error) from None
         if not state:
             self._begin()
 
@@ -109,7 +121,8 @@ class TextWriter:
 
     def close(self) -> None:
         if self.path is not None:
-            self.file.close()
+            with suppress(OSError):  # a full disk was told of already
+                self.file.close()
 
     def finish(self, counts: dict[str, int]) -> None:
         if self.format == "json":
@@ -117,8 +130,16 @@ class TextWriter:
         if self.path is None:
             self.file.flush()
             return
-        self.file.close()
+        if self.direct:
+            self.file.close()
+            return
+        try:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        finally:
+            self.close()
         os.replace(self.path + ".part", self.path)
+        writing.sync_folder(self.path)
 
 
 class ParquetWriter:
@@ -135,12 +156,14 @@ class ParquetWriter:
         self.parts = state["parts"] if state else 0
         self.held: list[Any] = []
         try:
+            if os.path.islink(self.folder):
+                os.unlink(self.folder)
             os.makedirs(self.folder, exist_ok=True)
             for name in os.listdir(self.folder):
                 if name.endswith(".parquet") and (not state or name >= self._name(self.parts)):
                     os.unlink(os.path.join(self.folder, name))
-        except OSError as error:
-            raise SweepError(f"cannot write '{path}': {error.strerror or error}") from None
+        except (OSError, ValueError) as error:
+            raise unwritable(path, error) from None
         self.schema = self._schema()
 
     @staticmethod
@@ -210,7 +233,7 @@ class ParquetWriter:
         import pyarrow.parquet as pq
 
         self._flush()
-        temporary = os.path.join(self.folder, "joined")
+        temporary = writing.beside(os.path.join(self.folder, "joined"))
         with pq.ParquetWriter(temporary, self.schema) as file:
             for number in range(self.parts):
                 part = pq.ParquetFile(os.path.join(self.folder, self._name(number)))

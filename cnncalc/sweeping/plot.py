@@ -1,7 +1,10 @@
 """A picture of a sweep: two quantities against each other, the Pareto front marked."""
 
+from io import BytesIO
 from typing import Any
 
+from .. import writing
+from ..source import shorten
 from .order import Front, objectives
 from .settings import Key, SweepError
 from .sweep import BLOCK, Block, Sweep
@@ -17,7 +20,7 @@ class Picture:
         import numpy as np
 
         if not path.lower().endswith(KINDS):
-            raise SweepError(f"--plot writes {', '.join(KINDS)}, not '{path}'")
+            raise SweepError(f"--plot writes {', '.join(KINDS)}, not '{shorten(path, 200)}'")
         try:
             import matplotlib  # noqa: F401
         except ImportError:
@@ -69,7 +72,11 @@ class Picture:
             axes.legend()
         axes.set(title=self.sweep.family.name, xlabel=self.keys[0].name, ylabel=self.keys[1].name)
         axes.grid(alpha=0.3)
+        out = BytesIO()
+        figure.savefig(out, format=self.path.rpartition(".")[2].lower())
         try:
-            figure.savefig(self.path)
-        except OSError as error:
-            raise SweepError(f"cannot write '{self.path}': {error.strerror or error}") from None
+            writing.replace(self.path, out.getvalue())
+        except (OSError, ValueError) as error:
+            raise SweepError(
+                f"cannot write '{shorten(self.path, 200)}': {writing.why(error)}"
+            ) from None

@@ -58,7 +58,10 @@ class Result(NamedTuple):
 
 
 class Interrupts:
-    """Whether Ctrl-C was pressed: the step is finished first. Pressed again, it raises."""
+    """Whether Ctrl-C was pressed, or SIGTERM sent: the step is finished first. A second one
+    is obeyed at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.seen = False
@@ -68,17 +71,20 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.getsignal(signal.SIGINT)
+        before = {number: signal.getsignal(number) for number in self.SIGNALS}
 
         def note(number: int, frame: Any) -> None:
             self.seen = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, before[signal.SIGTERM])
 
-        signal.signal(signal.SIGINT, note)
+        for number in self.SIGNALS:
+            signal.signal(number, note)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def train(report: Report, options: TrainOptions, progress: Progress | None = None) -> Result:

@@ -6,10 +6,10 @@ name beside it, forced to disk, and then renamed.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from .. import writing
 from ..execute import Arrays, whole
 from ..rows import Report
 from ..source import shorten
@@ -60,23 +60,14 @@ def flat(prefix: str, arrays: Arrays) -> dict[str, Any]:
 def writable(path: str) -> None:
     """Finds out at the start whether a file can be written at the end."""
     _library()
-    temporary = _temporary(path)
     try:
-        if os.path.isdir(path):
-            raise IsADirectoryError(21, "Is a directory")
-        with open(temporary, "xb"):
-            pass
-        os.unlink(temporary)
-    except OSError as error:
+        writing.writable(path)
+    except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
 
 
-def _temporary(path: str) -> str:
-    return f"{path}.{os.getpid()}.tmp"
-
-
-def _unwritable(path: str, error: OSError) -> TrainingError:
-    return TrainingError(f"cannot write '{shorten(path, 200)}': {error.strerror or error}")
+def _unwritable(path: str, error: Exception) -> TrainingError:
+    return TrainingError(f"cannot write '{shorten(path, 200)}': {writing.why(error)}")
 
 
 def save(path: str, state: State, about: Mapping[str, Any]) -> None:
@@ -95,28 +86,10 @@ def save(path: str, state: State, about: Mapping[str, Any]) -> None:
     # One entry: the library writes several in no fixed order.
     text = json.dumps({"schema": SCHEMA, "step": state.step, **about}, sort_keys=True)
     content = library.numpy.save(tensors, metadata={"cnncalc": text})
-    temporary = _temporary(path)
     try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path)
-    except OSError as error:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        writing.replace(path, content)
+    except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
-
-
-def _sync_folder(path: str) -> None:
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def about(path: str, report: Report) -> dict[str, Any]:
