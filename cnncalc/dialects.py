@@ -310,9 +310,19 @@ def _pool_flaw(d: Dialect, k: Number, before: Number, after: Number) -> Flaw:
 
 
 def transpose_window(
-    d: Dialect, n: Number, k: Number, s: Number, dil: Number, pad: Any, extra: Number
+    d: Dialect,
+    n: Number,
+    k: Number,
+    s: Number,
+    dil: Number,
+    pad: Any,
+    extra: Number,
+    given: bool = False,
 ) -> Window:
     """A transposed convolution's window: `n` is the small side, `out` the large one.
+
+    With `given`, an `extra` of 0 is meant so, as another axis has one: Keras sizes an axis
+    otherwise where no output padding is given at all.
 
     >>> transpose_window(dialect("torch"), 4, 4, 2, 1, 1, 0).out
     8
@@ -332,7 +342,7 @@ def transpose_window(
         rule = transpose_valid_rule if d.name in ("keras", "jax") else transpose_rule
     else:
         ends, flaw = _ends(d, pad, n, K, s)
-    if d.name == "keras" and isinstance(pad, str) and compare(extra, 0) == 1:
+    if d.name == "keras" and isinstance(pad, str) and (given or compare(extra, 0) == 1):
         # with an output padding: (n - 1)s + K for `valid`, (n - 1)s + K mod 2 for `same`
         rule = transpose_rule
         ends = (0, 0) if pad == "valid" else (K // 2, K // 2)

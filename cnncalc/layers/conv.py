@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..dialects import conv_window, transpose_window
-from ..formula import divide
+from ..formula import compare, divide
 from .accounts import Account, fields, mistake, setting
 from .base import (
     Count,
@@ -399,7 +399,8 @@ class ConvTranspose(Layer, op="conv_transpose"):
         rank = len(sizes)
         fields = (self.kernel, self.stride, self.dilation, self.pad, self.output_pad)
         columns = zip(sizes, *(axes(f, rank) for f in fields), strict=True)
-        return tuple(transpose_window(dialect, n, k, s, d, p, o) for n, k, s, d, p, o in columns)
+        given = any(compare(o, 0) == 1 for o in axes(self.output_pad, rank))
+        return tuple(transpose_window(dialect, *column, given) for column in columns)
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         return (*(w.out for w in self.windows(inputs, dialect)), self.filters)
