@@ -400,7 +400,9 @@ class ConvTranspose(Layer, op="conv_transpose"):
         fields = (self.kernel, self.stride, self.dilation, self.pad, self.output_pad)
         columns = zip(sizes, *(axes(f, rank) for f in fields), strict=True)
         given = any(compare(o, 0) == 1 for o in axes(self.output_pad, rank))
-        return tuple(transpose_window(dialect, *column, given) for column in columns)
+        return tuple(
+            transpose_window(dialect, n, k, s, d, p, o, given) for n, k, s, d, p, o in columns
+        )
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         return (*(w.out for w in self.windows(inputs, dialect)), self.filters)
