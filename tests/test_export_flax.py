@@ -59,3 +59,32 @@ def test_what_has_no_counterpart_is_refused_by_name():
     spec = net("conv_transpose: {filters: 8, kernel: 2, groups: 2}\n    name: up")
     with pytest.raises(ExportError, match="up: the op conv_transpose"):
         export(network_of(spec), "flax")
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet50", "mobilenet_v1", "inception_v3", "densenet121", "vgg16"]
+)
+def test_keras_source_is_functions(name):
+    tree = ast.parse(export(network_of(name), "keras"))
+    assert all(isinstance(n, ast.Import | ast.ImportFrom | ast.FunctionDef) for n in tree.body)
+    assert tree.body[-1].name == "build"
+
+
+@pytest.mark.parametrize("name", ["lenet-caffe", "m5-audio", "mobilenet_v1"])
+def test_keras_source_runs_where_keras_is_installed(name, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    pytest.importorskip("keras")
+    network = network_of(name)
+    report = network.derive()
+    space = {"__name__": "exported"}
+    exec(compile(export(network, "keras"), "exported.py", "exec"), space)
+    model = space["build"]()
+    assert model.count_params() == report.totals.params + report.totals.buffers
+    wanted = [report.row(n).output for n in report.outputs]
+    assert [tuple(o.shape[1:]) for o in model.outputs] == wanted
+
+
+def test_hostile_names_stay_data_in_keras():
+    source = export(network_of(hostile()), "keras")
+    assert source.isascii()
+    assert "os" not in {n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)}
