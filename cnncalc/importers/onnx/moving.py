@@ -98,6 +98,10 @@ def reshaped(c: Converter, node: Node, x: Tensor, sizes: Sizes) -> None:
         return
     order = tuple(a for a in x.order if not one(x.sizes[a]))
     split = _regrouped(order, found)
+    shuffled = _shuffled(c, node, x, found, sizes) if split is None else None
+    if shuffled is not None:
+        c.set(node, shuffled)
+        return
     if split is None:
         order = tuple(sorted(order))
         split = _regrouped(order, found)
@@ -105,6 +109,25 @@ def reshaped(c: Converter, node: Node, x: Tensor, sizes: Sizes) -> None:
     ref = c.arranged(x, order) if order else x.ref
     ref = c.emit(node, "reshape", {"to": [sizes[a] for a in split]}, [ref])
     c.set(node, Tensor(ref, split, sizes))
+
+
+def _shuffled(
+    c: Converter, node: Node, x: Tensor, found: Sequence[Any], sizes: Sizes
+) -> Tensor | None:
+    """Channels split into groups, the two axes swapped and merged again: a channel shuffle."""
+    merged = [(old, new) for old, new in found if len(old) != 1 or len(new) != 1]
+    source = c.draft.items.get(x.ref)
+    if len(merged) != 1 or source is None or source.op != "reshape" or len(x.order) < 2:
+        return None
+    (old, new) = merged[0]
+    before, after = c.draft.shapes[source.inputs[0]], c.draft.shapes[x.ref]
+    if len(new) != 1 or x.order[-2:] != tuple(old)[::-1] or not alike(before[:-1], after[:-2]):
+        return None
+    place = {a[0]: b[0] for a, b in found if len(a) == len(b) == 1}
+    if any(a not in place for a in x.order[:-2]):
+        return None
+    ref = c.emit(node, "channel_shuffle", {"groups": after[-2]}, [source.inputs[0]])
+    return Tensor(ref, (*(place[a] for a in x.order[:-2]), new[0]), sizes)
 
 
 def _vector(c: Converter, node: Node, x: Tensor) -> str:
