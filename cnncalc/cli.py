@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import commands
-from .options import DEVICES, FORMATS, CheckOptions
+from .options import DEVICES, DTYPES, FORMATS, CheckOptions
 
 app = typer.Typer(
     name="cnncalc",
@@ -21,14 +21,6 @@ MATRIX_FORMATS = ("text", "csv", "json")
 SHEETS = ("markdown", "latex", "text", "json")
 GRADES = ("table", "json", "csv", "markdown", "gradescope")
 
-Specs = Annotated[
-    list[str], typer.Argument(help="spec files, bundled names, or -", metavar="SPEC...")
-]
-Sets = Annotated[list[str], typer.Option("--set", help="give a name a value: k=64", metavar="K=V")]
-Dialects = Annotated[
-    list[str], typer.Option("--dialect", help="size windows as this framework does; may repeat")
-]
-
 
 def one_of(*options: str):  # type: ignore[no-untyped-def]
     """A callback that accepts only these values."""
@@ -39,6 +31,31 @@ def one_of(*options: str):  # type: ignore[no-untyped-def]
         return value
 
     return check
+
+
+Specs = Annotated[
+    list[str], typer.Argument(help="spec files, bundled names, or -", metavar="SPEC...")
+]
+Sets = Annotated[list[str], typer.Option("--set", help="give a name a value: k=64", metavar="K=V")]
+MeshText = Annotated[
+    str | None,
+    typer.Option(help="divide the batch and large weights: data=4,model=2", metavar="AXES"),
+]
+Coordinator = Annotated[
+    str | None,
+    typer.Option(help="where process 0 listens, for several processes", metavar="HOST:PORT"),
+]
+Processes = Annotated[int | None, typer.Option(help="how many processes", min=1)]
+Process = Annotated[int | None, typer.Option(help="which of them this is, from 0", min=0)]
+DeviceMemory = Annotated[
+    str | None, typer.Option(help="what a device may hold: 16GiB", metavar="BYTES")
+]
+Dtype = Annotated[
+    str, typer.Option(help=" | ".join(DTYPES), callback=one_of(*DTYPES), metavar="DTYPE")
+]
+Dialects = Annotated[
+    list[str], typer.Option("--dialect", help="size windows as this framework does; may repeat")
+]
 
 
 @app.command()
@@ -69,11 +86,18 @@ def check(
         str | None,
         typer.Option(help="count operations as this tool does: thop, fvcore, ...", metavar="NAME"),
     ] = None,
+    dtype: Dtype = "float32",
+    mesh: MeshText = None,
+    device_memory: DeviceMemory = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process: Process = None,
 ) -> None:
     """Derive, lint, compare with `expect` and `budget`, run on JAX, report."""
     options = CheckOptions(
         tuple(specs), run, run_only_shapes, tuple(set), tuple(dialect), device, batch, seed,
-        format, output, tuple(select), tuple(ignore), strict, grad, convention,
+        format, output, tuple(select), tuple(ignore), strict, grad, convention, dtype, mesh,
+        device_memory, coordinator, processes, process,
     )  # fmt: skip
     raise typer.Exit(commands.check(options))
 
@@ -264,6 +288,12 @@ def train(
     format: Annotated[
         str, typer.Option(help="text | json", callback=one_of("text", "json"))
     ] = "text",
+    dtype: Dtype = "float32",
+    mesh: MeshText = None,
+    device_memory: DeviceMemory = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process: Process = None,
 ) -> None:
     """Does this network learn? One random batch by heart, or an .npz of data."""
     from .training.settings import TrainOptions
@@ -271,6 +301,7 @@ def train(
     options = TrainOptions(
         spec, data, engine, device, optimizer, batch, epochs, steps, lr, seed, save, save_every,
         resume, tuple(set), dialect, format,
+        commands.scale(mesh, coordinator, processes, process, device_memory, dtype),
     )  # fmt: skip
     raise typer.Exit(commands.train(options))
 

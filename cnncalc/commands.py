@@ -13,6 +13,8 @@ from .source import shorten
 
 if TYPE_CHECKING:
     from .gradients.results import Options as GradOptions
+    from .scaling.mesh import Scale
+    from .scaling.plan import Plan
     from .sweeping.settings import SweepOptions
     from .training.settings import TrainOptions
 
@@ -299,6 +301,19 @@ def grad(
     return report._replace(diagnostics=found.diagnostics).status()
 
 
+def scale(
+    mesh: str | None, coordinator: str | None, processes: int | None, process: int | None,
+    device_memory: str | None, dtype: str | None,
+) -> "Scale":  # fmt: skip
+    """The options about devices, read; raises `Usage`."""
+    from .scaling.mesh import ScaleError, read_scale
+
+    try:
+        return read_scale(mesh, coordinator, processes, process, device_memory, dtype)
+    except ScaleError as error:
+        raise Usage(str(error)) from None
+
+
 def train(options: "TrainOptions") -> int:
     """`cnncalc train`: one random batch, or data, learned or not."""
     from .checker import check as check_spec
@@ -319,7 +334,7 @@ def train(options: "TrainOptions") -> int:
         raise Usage(f"training needs numbers for {', '.join(names)}: give {given}")
     try:
         with shown.progress() as bar:
-            result = run(report, options, bar)
+            result = run(report, options, bar, _show_plan if options.format == "text" else None)
     except TrainingError as error:
         raise Usage(str(error)) from None
     if result.verdict != "interrupted" or options.format == "json":
@@ -330,6 +345,14 @@ def train(options: "TrainOptions") -> int:
     if result.verdict == "not finite":
         sys.stderr.write(shown.not_finite(result))
     return OK if result.verdict == "learns" else WRONG
+
+
+def _show_plan(plan: "Plan") -> None:
+    """Prints a derived placement before the run."""
+    from .report.placement import lines
+
+    write("\n".join(lines(plan)), None)
+    sys.stdout.flush()
 
 
 def filter_image(

@@ -115,11 +115,12 @@ def forward(
     labels: Any = None,
     until: str | None = None,
     keep: bool = False,
+    placed: Callable[[str, Any], Any] | None = None,
 ) -> tuple[dict[str, Any], Arrays]:
     """Values of the network by layer name, and new running statistics.
 
     `inputs` have the batch axis first. Values are dropped after their last reader unless
-    `keep`; `until` stops after that layer.
+    `keep`; `until` stops after that layer. `placed(name, value)` may place or cast each output.
     """
     values = dict(inputs)
     readers = _last_readers(report)
@@ -127,7 +128,8 @@ def forward(
     for i, row in enumerate(report.layers):
         owner = row.shared or row.name
         run = Pass(row, params.get(owner, {}), buffers.get(owner, {}), training, mask, labels)
-        values[row.name] = row.layer.forward(run, *(values[name] for name in row.inputs))
+        value = row.layer.forward(run, *(values[name] for name in row.inputs))
+        values[row.name] = value if placed is None else placed(row.name, value)
         if run.updates:
             updates[owner] = run.updates
         if row.name == until:

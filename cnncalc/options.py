@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 FORMATS = ("table", "json", "markdown", "csv", "sarif", "junit", "github")
 DEVICES = ("cpu", "gpu", "tpu")
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 class CheckOptions(NamedTuple):
@@ -29,6 +30,12 @@ class CheckOptions(NamedTuple):
     strict: bool = False
     grad: bool = False
     convention: str | None = None
+    dtype: str = "float32"
+    mesh: str | None = None
+    device_memory: str | None = None
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
 
 
 FLAGS: dict[str, tuple[str, bool]] = {
@@ -38,9 +45,9 @@ FLAGS: dict[str, tuple[str, bool]] = {
     "--strict": ("strict", True),
     "--grad": ("grad", True),
 }
-VALUES = ("device", "batch", "seed", "format", "output", "convention")
+VALUES = ("device", "batch", "seed", "format", "output", "convention", "dtype")
 LISTS = ("set", "dialect", "select", "ignore")
-CHOICES = {"format": FORMATS, "device": DEVICES}
+CHOICES = {"format": FORMATS, "device": DEVICES, "dtype": DTYPES}
 
 
 def quick(argv: Sequence[str]) -> CheckOptions | None:

@@ -21,13 +21,22 @@ def render(report: Report, result: "Result", format: str) -> str:
     """The verdict and what led to it, as text or as a JSON object."""
     if format == "json":
         return json.dumps(to_json(report, result), indent=2) + "\n"
-    return f"{clean(report.name)}: {line(result)}\n"
+    text = f"{clean(report.name)}: {line(result)}\n"
+    if result.plan is not None:
+        from .placement import measured
+
+        text += "".join(f"{found}\n" for found in measured(result.plan))
+    return text
 
 
 def line(result: "Result") -> str:
     """Loss, accuracy and verdict in one line."""
     s = result.settings
     parts = [f"{result.parameters:,} parameters on {s.engine}"]
+    if s.scale.dtype != "float32":
+        parts[0] += f" in {s.scale.dtype}"
+    if s.scale.mesh is not None:
+        parts[0] += f" over {s.scale.mesh}"
     if s.data is None:
         parts.append(f"one random batch of {s.batch}")
     else:
@@ -100,7 +109,7 @@ def interrupted(result: "Result") -> str:
 def to_json(report: Report, result: "Result") -> dict[str, Any]:
     """The object that `train --format json` prints."""
     s = result.settings
-    return {
+    found: dict[str, Any] = {
         "schema": SCHEMA,
         "ok": result.verdict == "learns",
         "spec": {
@@ -112,8 +121,13 @@ def to_json(report: Report, result: "Result") -> dict[str, Any]:
         "losses": result.losses, "accuracies": result.hits, "accuracy": result.accuracy,
         "test_accuracy": result.test_accuracy, "steps": result.steps,
         "resumed_at": result.first_step, "seconds": result.seconds, "saved": result.saved,
-        "verdict": result.verdict, "detail": verdict(result),
+        "verdict": result.verdict, "detail": verdict(result), "dtype": s.scale.dtype,
     }  # fmt: skip
+    if result.plan is not None:
+        from .placement import body
+
+        found["placement"] = body(result.plan)
+    return found
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from ..execute import Arrays, initialise, whole
 from ..jaxrun import memory
 from ..jaxrun.devices import Device, open_device, out_of_memory, quiet
 from ..rows import BYTES, Report
+from ..scaling.placing import Placer
+from ..scaling.plan import Plan, derive
 from . import saving
 from .data import Batch, Data, guessing, main_output, order, random_batch, read_npz, task_of
 from .engines import Engine, JaxEngine, Model, NumpyEngine, Outcome
@@ -51,6 +53,7 @@ class Result(NamedTuple):
     verdict: Verdict
     saved: str | None
     note: str  # what of the network was trained, where that is not all of it
+    plan: Plan | None = None  # with a mesh: where it was placed
 
     @property
     def steps(self) -> int:
@@ -87,14 +90,26 @@ class Interrupts:
                 signal.signal(number, handler)
 
 
-def train(report: Report, options: TrainOptions, progress: Progress | None = None) -> Result:
-    """Trains the network of a concrete report; raises `TrainingError`."""
+def train(
+    report: Report,
+    options: TrainOptions,
+    progress: Progress | None = None,
+    planned: Callable[[Plan], None] | None = None,
+) -> Result:
+    """Trains the network of a concrete report; raises `TrainingError`.
+
+    `planned` is given the derived placement on a mesh, before anything is allocated.
+    """
     interrupts = Interrupts()
     try:
         with interrupts.watched(), quiet():
-            return _Run(report, options, progress, interrupts).run()
+            run = _Run(report, options, progress, interrupts)
+            if planned is not None and run.plan is not None:
+                planned(run.plan)
+            return run.run()
     except Problem as problem:  # JAX or the device is absent
-        raise TrainingError(problem.diagnostic.message) from None
+        found = problem.diagnostic
+        raise TrainingError("\n  = help: ".join([found.message, *found.help])) from None
     except Exception as error:
         if out_of_memory(error):
             raise TrainingError("memory ran out: a smaller --batch needs less") from None
@@ -140,8 +155,32 @@ class _Run:
         self._require(min(self.settings.batch, data.items))
         return data
 
+    def _placement(self, batch: int) -> Plan:
+        """The derived placement; refused where it does not fit, or the batch does not divide."""
+        scale = self.settings.scale
+        assert scale.mesh is not None
+        if batch % scale.mesh.data:
+            down, up = batch // scale.mesh.data, -(-batch // scale.mesh.data)
+            near = " or ".join(str(n * scale.mesh.data) for n in (down, up) if n)
+            raise TrainingError(
+                f"a batch of {batch} does not divide over data={scale.mesh.data}: take {near}"
+            )
+        plan = derive(self.report, scale, batch, self.settings.optimizer)
+        if plan.fits is False:
+            from ..report.placement import fitting
+
+            raise TrainingError(
+                f"training on {plan.mesh} with batch {batch} needs "
+                f"{memory.in_words(plan.needed)} a device, more than "
+                f"{memory.in_words(plan.device_memory or 0)}; {fitting(plan)} fit"
+            )
+        return plan
+
     def _require(self, batch: int) -> None:
         """Refuses beforehand what would not fit."""
+        self.plan = self._placement(batch) if self.settings.scale.mesh is not None else None
+        if self.plan is not None:
+            return
         totals = self.report.totals
         assert totals is not None
         numbers = (totals.trainable, totals.buffers, totals.training_memory)
@@ -172,6 +211,8 @@ class _Run:
         verdict = self._steps(engine)
         if verdict != "not finite" and not _finite(engine.arrays()[0]):
             verdict = "not finite"
+        if self.plan is not None and isinstance(engine, JaxEngine):
+            self.plan = self.plan._replace(measured=engine.measured())
         saved = None
         if self.settings.save and verdict != "not finite":
             self._save(engine)
@@ -183,7 +224,7 @@ class _Run:
             self.settings._replace(batch=self.size), self.data.items, self.task.classes,
             sum(whole([row.params for row in self.report.layers])),
             self.losses, self.hits, self._accuracy(), test, time.perf_counter() - began, first,
-            self.guess, verdict, saved, self._note(),
+            self.guess, verdict, saved, self._note(), self.plan,
         )  # fmt: skip
 
     def _note(self) -> str:
@@ -201,11 +242,29 @@ class _Run:
 
     def _engine(self, state: State) -> Engine:
         # What is learned by heart is learned without dropout.
-        model = Model(self.report, self.task, dropout=not self.sanity)
-        parts = (model, self.settings, state.params, state.buffers, state.slots)
+        scale = self.settings.scale
+        model = Model(self.report, self.task, dropout=not self.sanity, dtype=scale.dtype)
+        rest = (self.settings, state.params, state.buffers, state.slots)
         if self.settings.engine == "numpy":
-            return NumpyEngine(*parts)
-        return JaxEngine(*parts, state.step, self._device().handle)
+            return NumpyEngine(model, *rest)
+        device = self._device()
+        if scale.mesh is not None and self.plan is not None:
+            placer = Placer(scale.mesh, device, self.plan.weights)
+            self._require_host(placer)
+            model = model._replace(placer=placer)
+        return JaxEngine(model, *rest, state.step, device.handle)
+
+    def _require_host(self, placer: Placer) -> None:
+        """Refuses what the free memory does not hold; virtual CPU devices share one."""
+        assert self.plan is not None
+        device = self._device()
+        free = memory.free_bytes(device)
+        needed = self.plan.needed * (placer.local if device.platform == "cpu" else 1)
+        if free is not None and needed > free:
+            raise TrainingError(
+                f"training on {self.plan.mesh} needs {memory.in_words(needed)} here, "
+                f"but {memory.in_words(free)} are free on {device.platform}"
+            )
 
     def _steps(self, engine: Engine) -> Verdict:
         every = self.settings.save_every or (SAVE_EVERY if self.sanity else self.each)

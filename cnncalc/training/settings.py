@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..scaling.mesh import Scale
+
 ENGINES = ("numpy", "jax")
 OPTIMIZERS = ("sgd", "momentum", "adam")
 RATES = {"sgd": 0.05, "momentum": 0.01, "adam": 0.001}
@@ -35,6 +37,7 @@ class TrainOptions(NamedTuple):
     set: tuple[str, ...] = ()
     dialect: str | None = None
     format: str = "text"
+    scale: Scale = Scale()
 
 
 class Settings(NamedTuple):
@@ -51,6 +54,7 @@ class Settings(NamedTuple):
     data: str | None  # the file's name
     save: str | None
     save_every: int | None  # None: every epoch, or SAVE_EVERY steps
+    scale: Scale = Scale()
 
 
 def decide(options: TrainOptions, saved: Mapping[str, Any] | None) -> Settings:
@@ -67,7 +71,11 @@ def decide(options: TrainOptions, saved: Mapping[str, Any] | None) -> Settings:
     if saved is not None and (options.data is None) != (had["data"] is None):
         what = "one random batch" if had["data"] is None else "data: give them with --data"
         raise TrainingError(f"the saved run trained on {what}")
-    engine = options.engine or had.get("engine") or "numpy"
+    scaled = options.scale.mesh is not None or options.scale.dtype != "float32"
+    engine = options.engine or ("jax" if scaled else had.get("engine") or "numpy")
+    if scaled and engine != "jax":
+        given = "--mesh" if options.scale.mesh is not None else f"--dtype {options.scale.dtype}"
+        raise TrainingError(f"{given} needs --engine jax")
     if options.device is not None and engine != "jax":
         raise TrainingError("--device needs --engine jax")
 
@@ -90,6 +98,7 @@ def decide(options: TrainOptions, saved: Mapping[str, Any] | None) -> Settings:
         batch=first("batch", SANITY_BATCH if sanity else BATCH), seed=first("seed", 0),
         epochs=epochs, steps=steps, data=options.data,
         save=options.save or options.resume, save_every=options.save_every,
+        scale=options.scale,
     )  # fmt: skip
 
 
