@@ -52,6 +52,11 @@ def build(name):
     torch.nn.init.kaiming_normal_ = torch.nn.init.kaiming_uniform_ = lambda x, *a, **k: x
     torch.nn.init.xavier_uniform_ = torch.nn.init.uniform_ = lambda x, *a, **k: x
     extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    least = crop_of(name)[1]["min_size"][0]
+    if least > 224 and name.startswith(
+        "vit"
+    ):  # positions are of one size: weights trained on larger images
+        extra["image_size"] = least
     return models.get_model(name, weights=None, **extra).eval()
 
 
