@@ -1,43 +1,147 @@
-"""Whole-process start-up: `check --no-run` of VGG-16 beside a bare typer + rich process.
+"""Whole processes: `check --no-run` beside its floor, and beside other tools' summaries.
 
-    python tests/bench/startup.py [rounds]
+    python tests/bench/startup.py [rounds] [--tools PYTHON]
 
-Alternates the two commands, so that both meet the same noise, and prints the median of
-each and the median of the pairwise ratios. The aim: a ratio of at most 1.6.
+The floor is an interpreter that composes the same YAML with the C loader, multiplies as many
+integers and prints them. The other tools run from PYTHON (an environment that has torch,
+torchinfo, fvcore, keras, flax, onnx; without one of them its line says so), each by a newcomer's
+shortest script. Commands alternate, so that all meet the same noise. Aims: 3 times the floor;
+20 times faster than torchinfo, 5 times faster than Flax's tabulate and ONNX's inference.
 """
 
 import os
-import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-BARE = [sys.executable, "-c", "import typer, rich.table, yaml"]
-CHECK = [sys.executable, "-m", "cnncalc", "check", "vgg16", "--no-run"]
-AIM = 1.6
+sys.path.insert(0, __file__.rpartition("/")[0])
+from machine import Line, machine, show
+
+ROOT = Path(__file__).parents[2]
+NETS = {
+    "alexnet-torchvision": ("alexnet()", ""),
+    "vgg16": ("vgg(2, 2, 3, 3, 3)", "VGG16"),
+    "resnet50": ("resnet(True, 3, 4, 6, 3)", "ResNet50"),
+}
+FLOOR = """
+import yaml, sys
+def walk(n):
+    return 1 + sum(walk(x) for x in n.value if not isinstance(x, tuple)) \\
+        + sum(walk(v) for x in n.value if isinstance(x, tuple) for v in x) \\
+        if isinstance(n.value, list) else 1
+count = walk(yaml.compose(open(sys.argv[1]).read(), Loader=yaml.CSafeLoader))
+print("\\n".join(f"{i} {i * i * 3 * 3}" for i in range(count)))
+"""
+TORCH = "import sys; sys.path.insert(0, 'tests')\nimport torch\nfrom torch_models import *\n"
+FLAX = """
+import jax, jax.numpy as jnp, flax.linen as nn
+class VGG16(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        for n, c in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+            for _ in range(n):
+                x = nn.relu(nn.Conv(c, (3, 3))(x))
+            x = nn.max_pool(x, (2, 2), (2, 2))
+        x = x.reshape((x.shape[0], -1))
+        for c in (4096, 4096):
+            x = nn.relu(nn.Dense(c)(x))
+        return nn.Dense(1000)(x)
+print(nn.tabulate(VGG16(), jax.random.key(0))(jnp.ones((1, 224, 224, 3))))
+"""
 
 
-def seconds(command: list[str]) -> float:
-    """Wall time of one whole process."""
+def scripts(name: str, folder: str) -> dict[str, str]:
+    """A newcomer's shortest script for each tool, as far as the tool has the network."""
+    net, keras = NETS[name]
+    plain = "torch.randn(1, 3, 224, 224)"
+    found = {
+        "torchinfo": f"{TORCH}from torchinfo import summary\n"
+        f"print(summary({net}, (1, 3, 224, 224), verbose=0))",
+        "torchinfo, meta device": f"{TORCH}from torchinfo import summary\n"
+        f"with torch.device('meta'):\n    print(summary({net}, input_data={plain}, "
+        "device='meta', verbose=0))",
+        "fvcore": f"{TORCH}from fvcore.nn import FlopCountAnalysis, flop_count_table\n"
+        f"print(flop_count_table(FlopCountAnalysis({net}, {plain})))",
+        "ONNX shape inference": "import onnx\n"
+        f"m = onnx.shape_inference.infer_shapes(onnx.load('{folder}/{name}.onnx'))\n"
+        "print([(v.name, v.type.tensor_type.shape) for v in m.graph.value_info])",
+    }
+    if keras:
+        found["Keras summary"] = f"import keras\nkeras.applications.{keras}(weights=None).summary()"
+    if name == "vgg16":
+        found["Flax tabulate"] = FLAX
+    return found
+
+
+def seconds(command: list[str]) -> float | None:
+    """Wall time of one whole process; None where it fails."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    env |= {"KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - start
+    done = subprocess.run(command, capture_output=True, env=env, cwd=ROOT)
+    return time.perf_counter() - start if done.returncode == 0 else None
 
 
-def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 25
-    for command in (BARE, CHECK):
+def medians(commands: dict[str, list[str]], rounds: int) -> dict[str, float | None]:
+    """The median of each, the commands taking turns."""
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for command in commands.values():
         seconds(command)
-    pairs = [(seconds(BARE), seconds(CHECK)) for _ in range(rounds)]
-    bare, check = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratio = statistics.median(b / a for a, b in pairs)
-    print(f"{platform.python_implementation()} {platform.python_version()}, "
-          f"{os.cpu_count()} processors, {rounds} rounds")  # fmt: skip
-    print(f"bare import of typer, rich.table, yaml  {bare * 1000:7.1f} ms")
-    print(f"cnncalc check vgg16 --no-run            {check * 1000:7.1f} ms")
-    print(f"ratio (median of pairs)                 {ratio:7.2f}  (aim: at most {AIM})")
+    for _ in range(rounds):
+        for name, command in commands.items():
+            took = seconds(command)
+            if took is not None:
+                times[name].append(took)
+    return {name: statistics.median(t) if t else None for name, t in times.items()}
+
+
+def check(name: str) -> list[str]:
+    return [sys.executable, "-m", "cnncalc", "check", name, "--no-run"]
+
+
+def floors(rounds: int) -> list[Line]:
+    found = []
+    for name in NETS:
+        bare = [sys.executable, "-c", FLOOR, str(ROOT / "specs" / f"{name}.yaml")]
+        times = medians({"floor": bare, "check": check(name)}, rounds)
+        floor, ours = times["floor"], times["check"]
+        assert floor is not None
+        assert ours is not None
+        text = f"{1e3 * ours:.0f} ms, {1e3 * floor:.0f} ms"
+        found.append(
+            Line(f"check {name} --no-run, its floor", text, f"{ours / floor:.1f}x", "at most 3x")
+        )
+    return found
+
+
+def others(python: str, rounds: int) -> list[Line]:
+    aims = {"torchinfo": "20x", "torchinfo, meta device": "20x", "Flax tabulate": "5x",
+            "ONNX shape inference": "5x"}  # fmt: skip
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in NETS:
+            out = f"{folder}/{name}.onnx"
+            seconds([sys.executable, "-m", "cnncalc", "export", name, "--to", "onnx", "-o", out])
+            tools = {t: [python, "-c", text] for t, text in scripts(name, folder).items()}
+            ours = medians({"check": check(name)}, 3 * rounds)["check"]
+            assert ours
+            for tool, took in medians(tools, rounds).items():
+                text = "not measured" if took is None else f"{took:.2f} s, {1e3 * ours:.0f} ms"
+                ratio = "" if took is None else f"{took / ours:.1f}x"
+                found.append(Line(f"{tool}, {name}, beside check", text, ratio, aims.get(tool, "")))
+    return found
+
+
+def lines(rounds: int = 3, tools: str = sys.executable) -> list[Line]:
+    """The claims and what was measured."""
+    return [*floors(3 * rounds), *others(tools, rounds)]
 
 
 if __name__ == "__main__":
-    main()
+    words = [w for w in sys.argv[1:] if w.isdigit()]
+    tools = sys.argv[sys.argv.index("--tools") + 1] if "--tools" in sys.argv else sys.executable
+    print(machine("typer", "PyYAML"))
+    show(lines(int(words[0]) if words else 3, tools))

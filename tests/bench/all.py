@@ -1,0 +1,63 @@
+"""Runs the benchmarks and writes the table in README's section on performance.
+
+    python tests/bench/all.py [--rounds N] [--only closed_forms,sweep] [--tools PYTHON]
+
+With `--only`, the lines of the other scripts stay as they are. `--tools`: see `startup.py`.
+"""
+
+import argparse
+import importlib
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, __file__.rpartition("/")[0])
+from machine import Line, machine, show
+
+README = Path(__file__).parents[2] / "README.md"
+SCRIPTS = ("closed_forms", "allsizes", "sweep", "startup")
+BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+
+
+def measured(script: str, rounds: int, tools: str) -> list[Line]:
+    lines = importlib.import_module(script).lines
+    if script == "allsizes":
+        return list(lines())
+    return list(lines(rounds, tools) if script == "startup" else lines(rounds))
+
+
+def rows(script: str, lines: list[Line]) -> list[str]:
+    cells = [(f"`{script}`", *line) for line in lines]
+    return [f"| {' | '.join(c.replace('|', '/') for c in row)} |" for row in cells]
+
+
+def write(found: dict[str, list[Line]]) -> None:
+    """Replaces the rows of the scripts that ran."""
+    text = README.read_text("utf-8")
+    before, _, rest = text.partition(BEGIN)
+    old, _, after = rest.partition(END)
+    table = ["| script | claim | medians | ratio | aim |", "|---|---|---|---|---|"]
+    for script in SCRIPTS:
+        kept = [line for line in old.splitlines() if line.startswith(f"| `{script}`")]
+        table += rows(script, found[script]) if script in found else kept
+    note = f"Measured on {machine('numpy', 'jax', 'torch')}."
+    body = "\n".join([*table, "", re.sub(r"\s+", " ", note)])
+    README.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default=",".join(SCRIPTS))
+    parser.add_argument("--tools", default=sys.executable)
+    options = parser.parse_args()
+    print(machine("numpy", "jax", "torch"))
+    found = {}
+    for script in options.only.split(","):
+        found[script] = measured(script, options.rounds, options.tools)
+        show(found[script])
+        write(found)
+
+
+if __name__ == "__main__":
+    main()
