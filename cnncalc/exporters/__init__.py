@@ -26,8 +26,6 @@ def export(network: Network, target: str) -> str | bytes:
         raise ExportError("the spec cannot be read")
     if target not in TARGETS:
         raise ExportError(f"unknown target '{target[:40]}': one of {', '.join(TARGETS)}")
-    if target == "caffe":
-        raise ExportError("the caffe export is not there yet: torch, flax, keras and onnx are")
     name = {"torch": "torch_module"}.get(target, target)
     module = import_module(f".{name}", __name__)
     source: str | bytes = module.export(network, report)

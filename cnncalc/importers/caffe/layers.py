@@ -131,6 +131,32 @@ def _simple(op: str) -> Callable[[Net, Entry], None]:
     return handler
 
 
+def softmax(net: Net, entry: Entry) -> None:
+    ref = net.ref(entry.bottoms[0])
+    place = _place(entry.param("softmax").number("axis", 1), len(net.draft.shapes[ref]))
+    net.add(entry, "softmax", {} if place == -1 else {"axis": place}, [ref])
+
+
+def bias(net: Net, entry: Entry) -> None:
+    """A trained shift alone, one a channel."""
+    shape = list(net.shape(entry.bottoms[0]))
+    if len(entry.bottoms) != 1 or entry.param("bias").number("axis", 1) != 1:
+        opaque(net, entry)
+        return
+    fields = {"op": "Bias", "output": shape, "params": shape[-1]}
+    net.add(entry, "opaque", fields, [net.ref(entry.bottoms[0])], "a shift for every channel")
+
+
+def clip(net: Net, entry: Entry) -> None:
+    p = entry.param("clip")
+    low, high = p.number("min", 0), p.number("max", 0)
+    ref = net.ref(entry.bottoms[0])
+    if (low, high) == (0, 6):
+        net.add(entry, "relu6", {}, [ref])
+    else:
+        net.add(entry, "clip", {"low": decimal(low), "high": decimal(high)}, [ref])
+
+
 def relu(net: Net, entry: Entry) -> None:
     slope = entry.param("relu").number("negative_slope", 0)
     ref = net.ref(entry.bottoms[0])
@@ -368,7 +394,8 @@ TABLE: dict[str, Callable[[Net, Entry], None]] = {
     "Convolution": convolution, "Deconvolution": convolution,
     "DepthwiseConvolution": convolution, "ConvolutionDepthwise": convolution,
     "Pooling": pooling, "InnerProduct": inner_product, "ReLU": relu, "PReLU": prelu, "ELU": elu,
-    "Sigmoid": _simple("sigmoid"), "TanH": _simple("tanh"), "Softmax": _simple("softmax"),
+    "Sigmoid": _simple("sigmoid"), "TanH": _simple("tanh"), "Softmax": softmax,
+    "Bias": bias, "Clip": clip,
     "ReLU6": _simple("relu6"), "Swish": _simple("silu"), "AbsVal": _simple("abs"),
     "BNLL": _simple("softplus"), "HSigmoid": _simple("hardsigmoid"), "Mish": _simple("mish"),
     "LRN": lrn, "Dropout": dropout, "BatchNorm": batchnorm, "BN": bn, "Scale": scale,
