@@ -316,6 +316,12 @@ def scale(
 
 def train(options: "TrainOptions") -> int:
     """`cnncalc train`: one random batch, or data, learned or not."""
+    from .scaling.cluster import supervised
+
+    return supervised(options.scale.cluster, lambda: _train(options))
+
+
+def _train(options: "TrainOptions") -> int:
     from .checker import check as check_spec
     from .report import training as shown
     from .training.loop import train as run

@@ -13,8 +13,10 @@ from ..execute import Arrays, initialise, whole
 from ..jaxrun import memory
 from ..jaxrun.devices import Device, open_device, out_of_memory, quiet
 from ..rows import BYTES, Report
+from ..scaling import cluster
 from ..scaling.placing import Placer
 from ..scaling.plan import Plan, derive
+from ..source import shorten
 from . import saving
 from .data import Batch, Data, guessing, main_output, order, random_batch, read_npz, task_of
 from .engines import Engine, JaxEngine, Model, NumpyEngine, Outcome
@@ -100,17 +102,25 @@ def train(
 
     `planned` is given the derived placement on a mesh, before anything is allocated.
     """
-    interrupts = Interrupts()
+    interrupts, among = Interrupts(), options.scale.cluster
+    run: _Run | None = None
     try:
         with interrupts.watched(), quiet():
+            if among is not None:
+                cluster.join(among)
             run = _Run(report, options, progress, interrupts)
             if planned is not None and run.plan is not None:
                 planned(run.plan)
-            return run.run()
+            result = run.run()
+            if among is not None and result.verdict != "interrupted":
+                cluster.leave()
+            return result
     except Problem as problem:  # JAX or the device is absent
         found = problem.diagnostic
         raise TrainingError("\n  = help: ".join([found.message, *found.help])) from None
     except Exception as error:
+        if among is not None and run is not None and cluster.broken(error):
+            raise TrainingError(f"{cluster.died(among)}: {run.left()}") from None
         if out_of_memory(error):
             raise TrainingError("memory ran out: a smaller --batch needs less") from None
         raise
@@ -125,7 +135,12 @@ class _Run:
         saved = saving.about(options.resume, report) if options.resume else None
         self.settings = decide(options, saved)
         self.resume = options.resume
-        if self.settings.save:
+        self.saved_step = saved["step"] if saved else None
+        among = options.scale.cluster
+        self.alone = among is None
+        self.first = among is None or among.process == 0  # who writes the file
+        self.kept: int | None = None  # the last step saved
+        if self.settings.save and self.first:
             saving.writable(self.settings.save)
         self.task = task_of(report)
         self.data = self._data(saved)
@@ -209,6 +224,8 @@ class _Run:
         self.losses, self.hits = list(state.losses), list(state.hits)
         began, first = time.perf_counter(), state.step
         verdict = self._steps(engine)
+        if verdict == "interrupted" and not self.alone:
+            return self._result(verdict, began, first, self.settings.save if self.kept else None)
         if verdict != "not finite" and not _finite(engine.arrays()[0]):
             verdict = "not finite"
         if self.plan is not None and isinstance(engine, JaxEngine):
@@ -220,12 +237,30 @@ class _Run:
         test = None
         if self.data.test is not None and verdict in ("learns", "does not learn"):
             test = self._tested(engine, self.data.test)
+        return self._result(verdict, began, first, saved, test)
+
+    def _result(
+        self, verdict: Verdict, began: float, first: int, saved: str | None,
+        test: float | None = None,
+    ) -> Result:  # fmt: skip
         return Result(
             self.settings._replace(batch=self.size), self.data.items, self.task.classes,
             sum(whole([row.params for row in self.report.layers])),
             self.losses, self.hits, self._accuracy(), test, time.perf_counter() - began, first,
             self.guess, verdict, saved, self._note(), self.plan,
         )  # fmt: skip
+
+    def left(self) -> str:
+        """What a run that breaks off leaves behind."""
+        steps = len(getattr(self, "losses", []))
+        text = f"the run stops after step {steps}"
+        if self.kept is None or self.settings.save is None:
+            return f"{text}; no step was saved (--save FILE saves)"
+        name = shorten(self.settings.save, 200)
+        return (
+            f"{text}; step {self.kept} is saved: --resume {name} goes on, with any number of "
+            "devices"
+        )
 
     def _note(self) -> str:
         outputs = self.report.outputs
@@ -237,6 +272,7 @@ class _Run:
         slots = fresh(self.settings.optimizer, params)
         state = State(params, buffers, slots, 0, [], [])
         if self.resume:
+            self.kept = self.saved_step
             return saving.load(self.resume, state, self.settings.optimizer)
         return state
 
@@ -330,6 +366,9 @@ class _Run:
         params, buffers, slots = engine.arrays()
         if not _finite(params):
             return  # the last good file stays; the next step's loss tells
+        self.kept = len(self.losses)
+        if not self.first:
+            return
         state = State(params, buffers, slots, len(self.losses), self.losses, self.hits)
         s = self.settings
         saving.save(self.settings.save, state, {
