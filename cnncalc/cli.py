@@ -532,6 +532,16 @@ def schema() -> None:
     raise typer.Exit(commands.schema())
 
 
+@app.command()
+def doctor(
+    format: Annotated[
+        str, typer.Option(help="text | json", callback=one_of("text", "json"))
+    ] = "text",
+) -> None:
+    """Versions, devices, memory and what is missing, to paste into a bug report."""
+    raise typer.Exit(commands.doctor(format))
+
+
 @app.callback(invoke_without_command=True)
 def main(
     version: Annotated[bool, typer.Option("--version", help="print the version")] = False,

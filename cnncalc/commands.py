@@ -269,6 +269,17 @@ def schema() -> int:
     return OK
 
 
+def doctor(format: str) -> int:
+    """`cnncalc doctor`: what a bug report needs to say of this installation."""
+    import json
+
+    from . import doctor as examiner
+
+    found = examiner.examine()
+    write(json.dumps(found, indent=2) + "\n" if format == "json" else examiner.text(found), None)
+    return OK
+
+
 def grad(
     spec: str, options: "GradOptions", sets: Sequence[str], dialect: str | None, format: str
 ) -> int:
