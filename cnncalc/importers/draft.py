@@ -28,7 +28,8 @@ class Item(NamedTuple):
 
 def refuse(message: str, *help_: str) -> Problem:
     """The problem of a file that cannot be imported."""
-    return Problem("E021", message, None, help_)
+    plain = "".join(c if c.isprintable() else "?" for c in message)
+    return Problem("E021", plain, None, help_)
 
 
 class Draft:

@@ -130,7 +130,7 @@ def seeds(target: str) -> list[bytes]:
             _archive(p.read_bytes())
             for p in data.rglob("*.json")
             if b"class_name" in p.read_bytes()
-        ]  # noqa: E501
+        ]
     else:
         ending = {"prototxt": "*.prototxt", "keras": "*.json"}[target]
         found = [p.read_bytes() for p in data.rglob(ending)]
@@ -176,9 +176,9 @@ def _archive(config: bytes) -> bytes:
 
 
 TOKENS = [
-    b"0", b"-1", b"1", b"999999999", b"1e309", b"99999999999999999999999999999999999999999", b"2**64",
-    b"H", b"k", b"[", b"]", b"{", b"}", b"(", b")", b":", b": ", b",", b"\n", b"\n  - ", b"*a", b"&a ",
-    b"<<: ", b"!!python/object:os.system ", b"\x00", b"\x1b[2J", "\u202e".encode(), b'"', b"'", b"#",
+    b"0", b"-1", b"1", b"999999999", b"1e309", b"9" * 41, b"2**64", b"H", b"k", b"[", b"]", b"{",
+    b"}", b"(", b")", b":", b": ", b",", b"\n", b"\n  - ", b"*a", b"&a ", b"<<: ",
+    b"!!python/object:os.system ", b"\x00", b"\x1b[2J", "\u202e".encode(), b'"', b"'", b"#",
     b"null", b"true", b"~", b"repeat: {times: 99999, layers: [relu]}", b"same", b"?", b"x", b"%",
     b"[[[[", b"((((", b"- - - -", b"input", b"from: ", b"concat: ", b"nan", b".inf", b"\xff\xfe",
 ]  # fmt: skip
@@ -262,7 +262,7 @@ def campaign(target: str, minutes: float, seed: int, keep: Path) -> int:
                 what.strip().splitlines()[-2] + what.strip().splitlines()[-1][:60]
                 if "\n" in what
                 else what
-            )  # noqa: E501
+            )
             if key not in found or len(data) < len(found[key]):
                 if key not in found:
                     print(f"--- {target}: {what}", flush=True)

@@ -1,7 +1,7 @@
 """An ONNX file as plain nodes and constants: parsed without its weights, sorted, bounded."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ...source import shorten
@@ -84,6 +84,8 @@ def _inlined(proto: Any) -> Any:
 
 def _model(proto: Any) -> Model:
     graph = proto.graph
+    if any(isinstance(text, bytes) for text in _texts(graph)):
+        raise refuse("the model holds names that are not UTF-8 text: damaged")
     if len(graph.node) > MAX_NODES or len(graph.initializer) > MAX_TENSORS:
         raise refuse(f"the model has {len(graph.node):,} operators, more than {MAX_NODES:,}")
     opset = next((o.version for o in proto.opset_import if o.domain in ORDINARY), 0)
@@ -104,6 +106,18 @@ def _model(proto: Any) -> Model:
     return Model(
         shorten(graph.name, 80), opset, nodes, constants, inputs, frozenset(floats), outputs, proto
     )
+
+
+def _texts(graph: Any) -> Iterator[Any]:
+    """All names of a graph; protobuf gives those that are not UTF-8 as bytes."""
+    yield graph.name
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (a.name for a in node.attribute)
+    yield from (tensor.name for tensor in graph.initializer)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield value.name
+        yield from (d.dim_param for d in value.type.tensor_type.shape.dim)
 
 
 def _dims(dims: Any) -> tuple[int, ...]:
