@@ -26,8 +26,8 @@ import cnncalc
 from cnncalc.layers import REGISTRY
 from cnncalc.source import Node, Source, parse
 
-TYPES = frozenset({"E003", "E004", "E005", "E006", "E007", "E011", "E012", "E014", "E015", "S008",
-                   "S005", "E016"})  # fmt: skip
+TYPES = frozenset({"E001", "E003", "E004", "E005", "E006", "E007", "E011", "E012", "E014", "E015",
+                   "E016", "S005", "S008"})  # fmt: skip
 SIZES = frozenset({f"S{i:03}" for i in range(1, 30)})
 
 
