@@ -19,6 +19,11 @@ BUDGETS = (
 )  # fmt: skip
 
 
+# How many layers, summed over the wrong answers, are searched for two mistakes or for one in
+# another layer, and for one at all: homework stays below, large networks of other sizes do not.
+DEEP, MOST = 200, 600
+
+
 class Judge:
     """Judges all answers of one spec; wrong ones become diagnostics in `found`."""
 
@@ -30,6 +35,7 @@ class Judge:
             spec.scope, spec.stated and spec.dialect.exact,
         )  # fmt: skip
         self.excused: set[str] = set()
+        self.searched = 0
 
     def run(self) -> tuple[Expectation, ...]:
         """Every `expect` entry marked, in order; the budget is compared too."""
@@ -65,7 +71,12 @@ class Judge:
             self.entry(key.text, value, value.span, subject)
 
     def entry(self, asked: str, node: Node, span: Span | None, subject: Subject) -> None:
-        found = mark(subject, asked, _argument(node, subject.scope))
+        found = mark(
+            subject, asked, _argument(node, subject.scope),
+            explain=self.searched < MOST, deep=self.searched < DEEP,
+        )  # fmt: skip
+        if found.verdict == "wrong":
+            self.searched += len(self.derived.rows)
         if found.right and found.correct == MISFIT:
             self.excused.update(row.name for row in subject.rows)
         entry = Expectation(

@@ -73,7 +73,8 @@ def named_input(path):
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
-def test_every_bundled_spec_over_its_input_size(path):
+def test_every_bundled_spec_over_its_input_size(path, monkeypatch):
+    monkeypatch.setattr("cnncalc.answers.MOST", 0)  # at other sizes every `expect` is wrong
     found = named_input(path)
     if found is None:
         pytest.skip("its input is not written in numbers")

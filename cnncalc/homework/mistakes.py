@@ -22,6 +22,7 @@ from .subjects import Subject
 
 MOST_ACCOUNTS = 12_000  # layers derived anew for one question
 DIRECT = ("discarded", "stride", "kernel")  # asked of a field: seldom derived at all
+LARGEST = 10**15  # a size that no answer has
 TOLD = 6  # pairs that are told for one answer
 
 Matches = Callable[[Any], bool]
@@ -290,6 +291,8 @@ def _derived(
             rows[row.name] = row
             continue
         account = account or Account.of(row.layer, shapes, row.dialect)
+        if any(isinstance(n, int) and n > LARGEST for n in account.output):
+            return None  # a product made at every layer: nobody answers that
         new = _row(row, account, sources)
         values[row.name] = Value(new.output, new.receptive_field, new.jump)
         rows[row.name] = new
