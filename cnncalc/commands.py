@@ -28,6 +28,7 @@ class Usage(Exception):
 
 def check(options: CheckOptions) -> int:
     """`cnncalc check`: the highest exit status of all specs and dialects."""
+    _only_train(options)
     if options.convention is not None:
         from .conventions import convention
 
@@ -46,6 +47,18 @@ def check(options: CheckOptions) -> int:
     text = _render_check(reports, options)
     write(text, options.output)
     return max(report.status(options.strict) for report in reports)
+
+
+def _only_train(options: CheckOptions) -> None:
+    """Refuses what `check` cannot do yet, rather than to run as if it had."""
+    given = (options.mesh, options.device_memory, options.coordinator, options.processes,
+             options.process)  # fmt: skip
+    if options.dtype != "float32" or any(value is not None for value in given):
+        raise Usage(
+            "check runs on one device in float32: "
+            "--mesh, --device-memory, --coordinator, --processes, --process and --dtype "
+            "are options of `cnncalc train`"
+        )
 
 
 def _stdin_once(spec: str) -> Any:
