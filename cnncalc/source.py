@@ -110,7 +110,7 @@ def parse(source: Source) -> Node:
         raise Problem("E013", f"the file is larger than {MAX_BYTES:,} characters")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        _check_depth(source.text, loader)
+        _check_size(source.text, loader)
         root = yaml.compose(source.text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         raise _yaml_problem(error) from None
@@ -125,22 +125,28 @@ def parse(source: Source) -> Node:
 STARTER = "a spec needs at least `input: 32x32x3` and `layers:` with a list under it"
 
 
-def _check_depth(text: str, loader: Any) -> None:
-    """Refuses deep nesting before composing: the composer is recursive."""
-    if max(text.count("["), text.count("{"), text.count("- ")) < MAX_DEPTH:
+def _check_size(text: str, loader: Any) -> None:
+    """Refuses deep nesting and too many values before composing: the composer is recursive
+    and slow. Every value but the first stands after a comma, a dash, a colon or a bracket."""
+    nested = max(text.count("["), text.count("{"), text.count("- ")) >= MAX_DEPTH
+    if not nested and sum(map(text.count, ",-:[{?\n")) < MAX_NODES:
         return
     import yaml
 
-    depth = 0
+    depth = count = 0
     for event in yaml.parse(text, Loader=loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        if depth > MAX_DEPTH:
+            continue
+        count += 1
+        if depth > MAX_DEPTH or count > MAX_NODES:
             mark: Any = event.start_mark
             place = Span(mark.line + 1, mark.column + 1)
-            raise Problem("E013", f"nested deeper than {MAX_DEPTH} levels", place)
+            if depth > MAX_DEPTH:
+                raise Problem("E013", f"nested deeper than {MAX_DEPTH} levels", place)
+            raise Problem("E013", f"the file has more than {MAX_NODES:,} values", place)
 
 
 def _yaml_problem(error: Any) -> Problem:

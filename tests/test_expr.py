@@ -160,9 +160,9 @@ def error_of(call: Callable[[str], object], text: str) -> ExprError | None:
 
 @pytest.mark.parametrize("text", BOMBS)
 def test_bombs_are_bounded(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     error_of(value, text)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 FRAGMENTS = "0|1|2|64|99|.5|k|H|max_c|half|q|floor|ceil|min|max|(|)|,|+|-|*|/|//|%|**|^|×|x| "

@@ -292,6 +292,7 @@ SMALL = {  # where 2x2x2 and no fields do not serve
     "lstm": ("1x1", {"units": 1}),
     "gru": ("2x1", {"units": 1}),
     "attention": ("2x1", {"heads": 1, "bias": False}),
+    "opaque": ("2x2x2", {"output": "2x1x2", "params": 3}),
 }
 
 

@@ -411,7 +411,7 @@ def start(*argv, **streams):
 
 
 def wait_for(path, process):
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not path.exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until

@@ -209,7 +209,9 @@ class Layer:
         return hash((self.op, tuple(sorted((k, repr(v)) for k, v in self.__dict__.items()))))
 
     def __repr__(self) -> str:
-        changed = {k: v for k, v in self.values().items() if v != self.fields[k].default}
+        set_ = self.__dict__  # of a half-built layer, not yet all of them
+        known = {k: set_[f.attribute] for k, f in self.fields.items() if f.attribute in set_}
+        changed = {k: v for k, v in known.items() if v != self.fields[k].default}
         return f"{type(self).__name__}({', '.join(f'{k}={_show(v)}' for k, v in changed.items())})"
 
     # --- facts ---------------------------------------------------------------
