@@ -221,7 +221,9 @@ class Forward:
             expr = expr.replace("{m}", self.own(leaf, path, found))
         text = _fill(expr, sources)
         at = wanted
-        if len(row.output) > 1 and len(row.input[0]) == 1:
+        if found.out:
+            at = found.out
+        elif len(row.output) > 1 and len(row.input[0]) == 1:
             at = self.writer.canonical(row.output)
         atomic = found.expr.count("{") == 0 or not (" + " in found.expr or " * " in found.expr)
         return Value(text, row.output, at, (atomic and "(" in text) or text.isidentifier())

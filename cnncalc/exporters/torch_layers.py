@@ -29,6 +29,7 @@ class Piece(NamedTuple):
     layout: str = FIRST
     light: bool = False  # written around the call before it
     helpers: tuple[str, ...] = ()
+    out: str = ""  # the output's layout, where it is not the input's
 
     @property
     def attribute(self) -> tuple[Call, ...]:

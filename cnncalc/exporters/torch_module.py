@@ -6,15 +6,17 @@ from typing import Any
 from ..layers.base import Shape
 from ..network import Network
 from ..rows import Report
-from . import torch_shapes, torch_units
+from . import torch_shapes, torch_tokens, torch_units
 from .code import Call, Class, Frame, Lines, Text, Use, loop, skeleton
-from .helpers import TORCH as HELPERS
+from .helpers import TORCH as SMALL
+from .helpers_tokens import TORCH as LARGE
 from .names import PARAMETERS, Taken, camel, comment, identifier
 from .printing import WIDTH, doc, layout
 from .structure import Leaf, Region, structure
 from .torch_forward import Forward, fits, input_names, joined
 from .torch_layers import ANY, FIRST, LAST, Piece, piece
 
+HELPERS = SMALL | LARGE
 TOKENS = frozenset(("linear", "layernorm", "attention", "matmul", "embedding", "lstm", "gru"))
 
 
@@ -27,7 +29,7 @@ def export(network: Network, report: Report, modules: bool = False) -> str:
     return _Writer(network, report, modules).source()
 
 
-_STATED = (torch_shapes, torch_units)  # loading them states their layers
+_STATED = (torch_shapes, torch_tokens, torch_units)  # loading them states their layers
 
 
 class _Writer:
@@ -130,7 +132,8 @@ class _Writer:
             parts.append("\n".join(self.text(cls, cls is root)) + "\n")
         used = [HELPERS[name] for name in HELPERS if name in self.helpers]
         body = "\n\n".join([*used, *parts])
-        lines = ["# Written by cnncalc export --to torch.", "import torch"]
+        lines = ["# Written by cnncalc export --to torch."]
+        lines += ["import math", "", "import torch"] if "math." in body else ["import torch"]
         if "F." in body:
             lines.append("import torch.nn.functional as F")
         lines += ["from torch import nn", "", "", body.rstrip("\n")]

@@ -91,11 +91,15 @@ def _channel_shuffle(row: Row, layout: str) -> Piece:
 @to("slice")
 def _slice(row: Row, layout: str) -> Piece:
     layer: Any = row.layer
-    dim = tensor_axis(layer.axis, len(row.input[0]), layout)
-    start = whole(row, layer.start, "start") if layer.start else ""
-    stop = "" if layer.stop is None else whole(row, layer.stop, "stop")
-    step = "" if layer.step == 1 else f":{whole(row, layer.step, 'step')}"
-    return Piece((), "{0}[" + ":, " * dim + f"{start}:{stop}{step}]", layout=layout)
+    key = [":"] * (len(row.input[0]) + 1)
+    for axis, start, stop, step in layer._cuts(len(row.input[0])):
+        first = whole(row, start, "start") if start else ""
+        end = "" if stop is None else whole(row, stop, "stop")
+        by = "" if step == 1 else f":{whole(row, step, 'step')}"
+        key[tensor_axis(axis, len(row.input[0]), layout)] = f"{first}:{end}{by}"
+    while len(key) > 1 and key[-1] == ":":
+        key.pop()
+    return Piece((), f"{{0}}[{', '.join(key)}]", layout=layout)
 
 
 @to("mean")
@@ -133,6 +137,28 @@ def _multiply(row: Row, layout: str) -> Piece:
         before = "[:" + ", None" * (most - 1) + "]"
         parts.append(f"{{{i}}}" + ((after if layout == FIRST else before) if flat else ""))
     return Piece((), " * ".join(parts), layout=layout)
+
+
+JOINS = {"subtract": "torch.sub", "divide": "torch.div", "maximum": "torch.maximum",
+         "minimum": "torch.minimum"}  # fmt: skip
+
+
+@to(*JOINS)
+def _join(row: Row, layout: str) -> Piece:
+    expr = "{0}"
+    for i in range(1, len(row.inputs)):
+        expr = f"{JOINS[row.op]}({expr}, {{{i}}})"
+    return Piece((), expr, layout=layout)
+
+
+@to("matmul")
+def _matmul(row: Row, layout: str) -> Piece:
+    layer: Any = row.layer
+    if len({len(shape) for shape in row.input}) != 1:
+        raise ExportError(f"{row.name}: the torch export multiplies volumes of equal axes only")
+    a = "{0}.mT" if layer.transpose_a else "{0}"
+    b = "{1}.mT" if layer.transpose_b else "{1}"
+    return Piece((), f"torch.matmul({a}, {b})", layout=LAST)
 
 
 @to("softmax_cross_entropy")

@@ -6,6 +6,7 @@ from ..rows import Row
 from .code import Arg, Call
 from .errors import ExportError
 from .torch_layers import ANY, LAST, Piece, channels, dims, fields, rank, real, to, whole
+from .torch_shapes import tensor_axis
 
 # --- dense, normalisation ------------------------------------------------------------------
 
@@ -104,7 +105,7 @@ def _scale_call(row: Row, scale: bool, bias: bool) -> Call:
     )
 
 
-@to("scale")
+@to("scale", "layer_scale")
 def _scale(row: Row, layout: str) -> Piece:
     layer: Any = row.layer
     call = _scale_call(row, True, layer.bias)
@@ -137,6 +138,10 @@ PLAIN = {
     "hardsigmoid": ("Hardsigmoid", "F.hardsigmoid({0})"),
     "softplus": ("Softplus", "F.softplus({0})"),
     "mish": ("Mish", "F.mish({0})"),
+    "selu": ("SELU", "F.selu({0})"),
+    "softsign": ("Softsign", "F.softsign({0})"),
+    "tanhshrink": ("Tanhshrink", "F.tanhshrink({0})"),
+    "log_sigmoid": ("LogSigmoid", "F.logsigmoid({0})"),
 }
 
 
@@ -144,6 +149,38 @@ PLAIN = {
 def _plain(row: Row, layout: str) -> Piece:
     module, expr = PLAIN[row.op]
     return Piece((Call(f"nn.{module}"),), expr, layout=ANY, light=True)
+
+
+@to("abs", "exp")
+def _function(row: Row, layout: str) -> Piece:
+    return Piece((), f"torch.{row.op}({{0}})", layout=ANY)
+
+
+@to("hardtanh", "clip")
+def _clip(row: Row, layout: str) -> Piece:
+    layer: Any = row.layer
+    low, high = (None if v is None else real(v) for v in (layer.low, layer.high))
+    if row.op == "hardtanh":
+        args = (Arg("min_val", low, default=-1), Arg("max_val", high, default=1))
+        return Piece((Call("nn.Hardtanh", args),), f"F.hardtanh({{0}}, {low!r}, {high!r})",
+                     layout=ANY, light=True)  # fmt: skip
+    return Piece((), f"torch.clamp({{0}}, {low!r}, {high!r})", layout=ANY)
+
+
+@to("celu", "hardshrink", "softshrink")
+def _with_number(row: Row, layout: str) -> Piece:
+    value = real(next(iter(row.layer.values().values())))
+    module = {"celu": "CELU", "hardshrink": "Hardshrink", "softshrink": "Softshrink"}[row.op]
+    call = Call(f"nn.{module}", (Arg("value", value, False),))
+    return Piece((call,), f"F.{row.op}({{0}}, {value!r})", layout=ANY, light=True)
+
+
+@to("power", "rescale")
+def _arithmetic(row: Row, layout: str) -> Piece:
+    layer: Any = row.layer
+    if row.op == "power":
+        return Piece((), f"torch.pow({{0}}, {real(layer.exponent)!r})", layout=ANY)
+    return Piece((), f"{{0}} * {real(layer.scale)!r} + {real(layer.offset)!r}", layout=ANY)
 
 
 @to("gelu")
@@ -174,10 +211,14 @@ def _elu(row: Row, layout: str) -> Piece:
 
 @to("softmax", "log_softmax")
 def _softmax(row: Row, layout: str) -> Piece:
-    dim = -1 if layout == LAST else 1
+    layer: Any = row.layer
+    dim = tensor_axis(layer.axis, rank(row) + 1, layout)
+    dim = -1 if layout == LAST and dim == rank(row) + 1 else dim
+    layout = layout if rank(row) and dim not in (-1, 1) else ANY
     module = "nn.Softmax" if row.op == "softmax" else "nn.LogSoftmax"
     expr = f"{'torch.softmax' if row.op == 'softmax' else 'F.log_softmax'}({{0}}, dim={dim})"
-    return Piece((Call(module, (Arg("dim", dim),)),), expr, layout=ANY, light=True)
+    return Piece((Call(module, (Arg("dim", dim),)),), expr, layout=layout,
+                 light=layout == ANY)  # fmt: skip
 
 
 @to("prelu")

@@ -1,0 +1,69 @@
+"""`export --to torch` of tokens, windows and recurrence: PyTorch finds what was derived."""
+
+import pytest
+import torch
+from export_cases import net
+from test_export_torch import built, source_of
+
+T = "16x8"
+M = "6x6x8"
+SPECS = [
+    net("attention: 2", "linear: 4", input=T),
+    net("attention: {heads: 2, dim: 12, fused: false, causal: true, units: 4}", input=T),
+    net("attention: {heads: 2, key_dim: 2, value_dim: 5, bias: false, project: false}", input=T),
+    net("class_token: {count: 2, position: last}", "positional:", "layernorm:", "gather: 0",
+        input=T),
+    net("positional: {kind: sinusoidal}", "layer_scale:", "stochastic_depth: 0.1",
+        "gather: {indices: [3, 0], axis: 0}", "linear: 3", input=T),
+    net("add: [[], [{parameter: 16x8}]]", "linear: 3", input=T),
+    net("embedding: {vocab: 50, dim: 6}", "linear: 3", input="16"),
+    net("embedding: {vocab: 50, dim: 6}", "conv: {filters: 4, kernel: 3}", input="16"),
+    net("roll: [2, -1]", "window_partition: 3", "attention: {heads: 2, window: 3, shift: [2, 1], "
+        "relative_bias: table}", "window_reverse: 3", "roll: [-2, 1]", input=M),
+    net("window_partition: {window: [3, 2], grid: true}", "layernorm:",
+        "window_reverse: {window: [3, 2], grid: true}", input=M),
+    net("lstm: {units: 5, return_sequences: true, bidirectional: true}", "lstm: 4", input=T),
+    net("lstm: {units: 5, return_sequences: true, reverse: true}",
+        "gru: {units: 3, bidirectional: true, merge: sum}", input=T, head="dialect: torch\n"),
+    net("gru: {units: 5, return_sequences: true}", "lstm: {units: 3, bias: false}", input=T,
+        head="dialect: keras\n"),
+    net('slice: {ranges: ["0::2", "1:-1"]}', "split: {parts: 2, index: 1}",
+        "chunk: {parts: 2, axis: 0}", "split: {parts: [1, 3], index: 1}", input=M),
+    net("selu:", "hardtanh:", "clip: {low: 0}", "power: 2", "rescale: {scale: 2}", "celu: 0.5",
+        "hardshrink:", "abs:", "maximum: [[], [exp]]", "subtract: [[], [softsign]]", input=M),
+]  # fmt: skip
+
+
+TOKENS = ("linear", "layernorm", "attention", "matmul", "lstm", "gru")
+
+
+def check(spec):
+    network, source = source_of(spec)
+    report = network.derive()
+    ops = {row.op for row in report.layers}
+    tokens = not ops.isdisjoint(TOKENS)
+
+    def tensor(shape):
+        if len(shape) == 1 or (len(shape) == 2 and tokens):
+            return (2, *shape)
+        return (2, shape[-1], *shape[:-1])
+
+    # Recurrent layers are slow on the meta device: every step is taken apart.
+    with torch.device("cpu" if ops & {"lstm", "gru"} else "meta"), torch.no_grad():
+        model = built(source).eval()
+        found = model(*(torch.zeros(tensor(s)) for s in report.input_shapes.values()))
+    assert sum(p.numel() for p in model.parameters()) == report.totals.params
+    assert tuple(found.shape) == tensor(report.row(report.outputs[0]).output)
+    assert max(map(len, source.splitlines())) <= 100
+    return source
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_layers(spec):
+    check(spec)
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "swin_t", "maxvit_t", "lstm-text", "gru-speech"])
+def test_bundled_networks(name):
+    source = check(name)
+    assert "class " in source
