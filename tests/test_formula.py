@@ -306,6 +306,19 @@ def test_dominance_prunes_a_maximum() -> None:
     assert f.minimum(H // 2, H // 4) == H // 4
 
 
+def test_joins_in_a_row_nest_no_maximum() -> None:
+    """The receptive field after residual blocks whose two branches no one can order."""
+    H, field = Symbol("H"), 3
+    for i in range(2, 30):
+        field = f.maximum(field + i * (H // i), field + 8)
+    assert len(str(field)) < 29 * len("max(29*floor(H/29), 8) + ")
+    for n in (1, 5, 8, 9, 77, 10**6):
+        expected = 3
+        for i in range(2, 30):
+            expected = max(expected + i * (n // i), expected + 8)
+        assert f.evaluate(field, {"H": n}) == expected
+
+
 @pytest.mark.parametrize(
     ("a", "b", "proved"),
     [

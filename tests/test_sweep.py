@@ -79,8 +79,6 @@ def test_every_bundled_spec_over_its_input_size(path, monkeypatch):
     if found is None:
         pytest.skip("its input is not written in numbers")
     text, high, wide = found
-    if "window" in text:
-        pytest.skip("closed forms of windows over both axes take minutes")
     agree(text, (f"H={max(1, high - 4)}..{high + 5}", f"W={wide},{wide + 32},9"), 4)
 
 

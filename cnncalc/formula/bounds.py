@@ -21,6 +21,7 @@ from .core import (
     Number,
     Rational,
     Symbol,
+    Terms,
     add,
     atoms,
     build,
@@ -210,6 +211,11 @@ def _extreme(kind: type[Max], xs: tuple[Any, ...]) -> Number:
     numbers = [x for x in xs if not isinstance(x, Expr)]
     if len(numbers) == len(xs):
         return tidy(max(numbers) if kind is Max else min(numbers))
+    shared = _shared(xs)
+    if shared:
+        apart = build(shared)
+        rest = (add(x, scale(apart, -1)) for x in xs)
+        return add(apart, _extreme(kind, tuple(rest)))
     kept = _undominated(kind, xs)
     if any(type(x) is kind for x in kept):
         flat = [
@@ -221,6 +227,20 @@ def _extreme(kind: type[Max], xs: tuple[Any, ...]) -> Number:
     from .text import sort_key
 
     return kind(*sorted(kept, key=sort_key))
+
+
+def _shared(xs: tuple[Number, ...]) -> Terms:
+    # max(m + a, m + b) = m + max(a, b): where m is a maximum itself, a chain of joins gives a
+    # sum of small ones instead of one that nests as deep as the chain.
+    if not all(isinstance(x, Expr) for x in xs) or len(xs) < 2:
+        return {}
+    first, *others = (terms_of(x) for x in xs)
+    return {
+        mono: c
+        for mono, c in first.items()
+        if any(isinstance(atom, Max) for atom, _ in mono)
+        and all(other.get(mono) == c for other in others)
+    }
 
 
 def _undominated(kind: type[Max], xs: Iterable[Number]) -> list[Number]:
