@@ -8,6 +8,7 @@ from .diagnostics import Diagnostic, Problem
 from .dialects import dialect as dialect_of
 from .network import Network, open_source, read_network, unread
 from .rows import Report, RunReport
+from .scaling.mesh import Scale, ScaleError
 from .source import Source
 
 Progress = Callable[[int, int, str], None]
@@ -27,9 +28,13 @@ def check(
     ignore: Sequence[str] = (),
     progress: Progress | None = None,
     grad: bool = False,
+    scale: Scale | None = None,
     convention: str | None = None,
 ) -> Report:
     """Derives a spec, compares its answers and budget, and runs it on JAX.
+
+    `scale` says over which devices and in which precision; raises `ScaleError` where the
+    batch does not divide over its mesh.
 
     `convention` counts operations as another tool does (`cnncalc reconcile` lists them).
     `grad` compares the gradients of all parameters too. `spec` is a path, a bundled name, a
@@ -41,18 +46,50 @@ def check(
     (True, 62378344)
     """
     report = _derived(spec, sets or {}, dialect, convention)
+    scale = scale or Scale()
     if report.totals is None or report.status() == 2:
         detail = "the spec could not be read"
         report = report._replace(run=RunReport("skipped", detail=detail))
-    elif run:
-        from .jaxrun import RunOptions
-        from .jaxrun import run as run_on_jax
+    else:
+        if scale.mesh is not None:
+            batch = batch if batch > 1 else scale.mesh.data
+            report = _placed(report, scale, batch)
+        if run and report.status() != 2:
+            from .jaxrun import RunOptions
+            from .jaxrun import run as run_on_jax
 
-        options = RunOptions(device, batch, seed, only_shapes)
-        report = run_on_jax(report, options, progress)
+            options = RunOptions(device, batch, seed, only_shapes, scale)
+            report = run_on_jax(report, options, progress)
     if grad and report.totals is not None:
         report = _with_gradients(report, batch, seed, progress)
     return _selected(report, select, ignore)
+
+
+def _placed(report: Report, scale: Scale, batch: int) -> Report:
+    """The report with its placement on a mesh; R004 where that does not fit the memory given."""
+    from .scaling.plan import derive, even
+
+    assert scale.mesh is not None
+    even(scale.mesh, batch)
+    if report.symbols:
+        given = " ".join(f"--set {name}=..." for name in report.symbols)
+        raise ScaleError(f"--mesh needs numbers for {', '.join(report.symbols)}: give {given}")
+    if any(row.assumed for row in report.layers):
+        return report  # the sizes are not what was meant
+    plan = derive(report, scale, batch)
+    report = report._replace(placement=plan)
+    if plan.device_memory is None or plan.forward.total <= plan.device_memory:
+        return report
+    text = (
+        f"a device holds {plan.forward.total:,} bytes of the run on {plan.mesh} with batch "
+        f"{batch}, more than --device-memory {plan.device_memory:,}"
+    )
+    fits = [str(c.mesh) for c in plan.choices if c.forward.total <= plan.device_memory]
+    help_ = [f"--mesh {fits[0]} fits"] if fits else ["more devices, or a smaller --batch"]
+    why = Diagnostic("R004", "error", text, help=tuple(help_))
+    return report._replace(
+        diagnostics=(*report.diagnostics, why), run=RunReport("failed", detail=text)
+    )
 
 
 def _with_gradients(report: Report, batch: int, seed: int, progress: Progress | None) -> Report:

@@ -28,7 +28,6 @@ class Usage(Exception):
 
 def check(options: CheckOptions) -> int:
     """`cnncalc check`: the highest exit status of all specs and dialects."""
-    _only_train(options)
     if options.convention is not None:
         from .conventions import convention
 
@@ -36,6 +35,25 @@ def check(options: CheckOptions) -> int:
             convention(options.convention)
         except KeyError as unknown:
             raise Usage(str(unknown.args[0])) from None
+    if options.mesh is None and options.coordinator is None and not options.device_memory:
+        return _checked(options)
+    from .scaling.cluster import supervised
+
+    wanted = _scale(options)
+    if wanted.cluster is not None and (len(options.specs) > 1 or len(options.dialect) > 1):
+        raise Usage("several processes run one spec in one dialect")
+    among = wanted.cluster if options.run and not options.run_only_shapes else None
+    return supervised(among, lambda: _checked(options))
+
+
+def _scale(options: CheckOptions) -> "Scale":
+    if options.device_memory is not None and options.mesh is None:
+        raise Usage("--device-memory needs --mesh: what is divided over which devices")
+    o = options
+    return scale(o.mesh, o.coordinator, o.processes, o.process, o.device_memory, o.dtype)
+
+
+def _checked(options: CheckOptions) -> int:
     sets = read_sets(options.set)
     reports: list[Report] = []
     dialects: Sequence[str | None] = options.dialect or (None,)
@@ -47,18 +65,6 @@ def check(options: CheckOptions) -> int:
     text = _render_check(reports, options)
     write(text, options.output)
     return max(report.status(options.strict) for report in reports)
-
-
-def _only_train(options: CheckOptions) -> None:
-    """Refuses what `check` cannot do yet, rather than to run as if it had."""
-    given = (options.mesh, options.device_memory, options.coordinator, options.processes,
-             options.process)  # fmt: skip
-    if options.dtype != "float32" or any(value is not None for value in given):
-        raise Usage(
-            "check runs on one device in float32: "
-            "--mesh, --device-memory, --coordinator, --processes, --process and --dtype "
-            "are options of `cnncalc train`"
-        )
 
 
 def _stdin_once(spec: str) -> Any:
@@ -78,13 +84,20 @@ def _check(
     spec: Any, dialect: str | None, sets: Mapping[str, str], options: CheckOptions, bar: Any
 ) -> Report:
     from .checker import check as check_spec
+    from .scaling.mesh import ScaleError
 
-    return check_spec(
+    wanted = _scale(options)
+    if not options.run or options.run_only_shapes:
+        wanted = wanted._replace(cluster=None)
+    try:
+        return check_spec(
         spec, run=options.run, only_shapes=options.run_only_shapes, sets=sets, dialect=dialect,
         device=options.device, batch=options.batch, seed=options.seed,
         select=_codes(options.select), ignore=_codes(options.ignore), progress=bar,
-        grad=options.grad, convention=options.convention,
+        grad=options.grad, convention=options.convention, scale=wanted,
     )  # fmt: skip
+    except ScaleError as error:
+        raise Usage(str(error)) from None
 
 
 def _codes(words: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from .source import Source
 
 if TYPE_CHECKING:
     from .gradients.results import Gradients
+    from .scaling.plan import Plan
 
 BYTES = 4  # float32
 
@@ -104,6 +105,7 @@ class Report(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
     run: RunReport = SKIPPED
     grad: "Gradients | None" = None  # only where it was asked for
+    placement: "Plan | None" = None  # only with a mesh
     convention: str = ""  # the tool whose way to count the MACs follow; "": cnncalc's
 
     def status(self, strict: bool = False) -> int:

@@ -289,10 +289,3 @@ def test_specs_and_schema(run):
 def test_names_are_found_however_they_are_spelt(run):
     for name in ("AlexNet", "mobilenet-v2", "mobilenet_v2.yaml", "exercise-1"):
         assert run("check", name, "--no-run")[0] == 0
-
-
-@pytest.mark.parametrize("option", [("--mesh", "data=2"), ("--dtype", "float16")])
-def test_check_refuses_what_only_train_does(run, option):
-    status, _, err = run("check", "alexnet", "--no-run", *option)
-    assert status == 2
-    assert "cnncalc train" in err

@@ -10,6 +10,7 @@ import pytest
 import cnncalc
 from cnncalc.scaling.mesh import Mesh, ScaleError, read_cluster, read_memory, read_mesh, read_scale
 from cnncalc.scaling.plan import derive, gather, reduce
+from cnncalc.source import Source
 
 SMALL = """\
 name: small
@@ -65,6 +66,8 @@ def trained(tmp_path_factory):
     commands = {"one": [*TRAIN, "--engine", "jax"]}
     commands |= {mesh: [*TRAIN, "--mesh", mesh] for mesh in MESHES}
     commands["text"] = [*TRAIN[:-2], "--mesh", "data=2,model=2", "--device-memory", "16GiB"]
+    commands["check"] = ["check", "small.yaml", "--mesh", "data=4,model=2", "--format", "json",
+                         "--dtype", "bfloat16", "--batch", "8"]  # fmt: skip
     commands["many"] = [*TRAIN, "--mesh", "data=8,model=2"]
     commands["uneven"] = [*TRAIN[:2], "--mesh", "data=4", "--batch", "10"]
     commands["narrow"] = [*TRAIN, "--mesh", "data=4", "--device-memory", "100KiB"]
@@ -121,6 +124,62 @@ def test_what_cannot_be_is_refused_in_one_line(trained):
     assert "--xla_force_host_platform_device_count=16" in trained["many"][2]
 
 
+def test_check_runs_over_a_mesh(trained):
+    status, out, err = trained["check"]
+    found = json.loads(out)
+    assert (status, err) == (0, "")
+    assert (found["run"]["status"], found["run"]["devices"]) == ("agrees", 8)
+    assert found["run"]["dtype"] == "bfloat16"
+    assert all(row["run"]["agrees"] for row in found["layers"])
+    placed = found["placement"]
+    for part in ("parameters", "buffers"):
+        assert placed["measured"][part] == placed["per_device"][part]
+    axes = {w["layer"]: w["axes"] for w in placed["weights"] if w["name"] == "kernel"}
+    assert axes["conv2"] == [None, None, None, "model"]
+    assert axes["conv1"] == [None] * 4
+
+
+# --- precision ----------------------------------------------------------------------------
+
+
+def doubled(times):
+    return f"input: 4x4x2\nlayers:\n  - repeat: {{times: {times}, layers: [{{add: [[], []]}}]}}\n"
+
+
+def run_in(dtype, text):
+    return cnncalc.check(Source(text, "spec.yaml"), scale=read_scale(dtype=dtype))
+
+
+def test_the_layer_that_overflows_is_named():
+    """Standard normal values doubled 18 times pass float16's 65,504, and no other type's."""
+    found = [d for d in run_in("float16", doubled(24)).diagnostics if d.severity == "error"]
+    assert [d.code for d in found] == ["R016"]
+    assert "overflow to infinity (above 65,504)" in found[0].message
+    assert 14 <= int(found[0].layer.removeprefix("repeat1/").split("/")[0]) <= 18, found[0].layer
+    for dtype in ("float32", "bfloat16"):
+        report = run_in(dtype, doubled(24))
+        assert report.ok
+        assert report.run.dtype == dtype
+    found = [d for d in run_in("bfloat16", doubled(136)).diagnostics if d.severity == "error"]
+    assert [d.code for d in found] == ["R016"]
+    assert "overflow to infinity (above 3.4e+38)" in found[0].message
+    assert 125 <= int(found[0].layer.removeprefix("repeat1/").split("/")[0]) <= 129, found[0].layer
+
+
+def test_training_in_a_narrow_type_learns():
+    from cnncalc.training.loop import train
+    from cnncalc.training.settings import TrainOptions
+
+    report = cnncalc.load(SMALL).derive()
+    losses = {}
+    for name in ("float32", "bfloat16", "float16"):
+        options = TrainOptions("small", engine="jax", steps=3, scale=read_scale(dtype=name))
+        losses[name] = train(report, options).losses
+    for name in ("bfloat16", "float16"):
+        assert losses[name] == pytest.approx(losses["float32"], rel=0.05)
+        assert losses[name] != losses["float32"]
+
+
 # --- the derivation alone ---------------------------------------------------------------
 
 
@@ -165,8 +224,8 @@ def test_memory_tells_which_meshes_fit():
     report = cnncalc.load("vgg16").derive()
     found = derive(report, read_scale("data=8", device_memory="1.5GiB"), 8, "adam")
     assert found.fits is False
-    assert found.fitting
-    assert all(mesh.model > 1 for mesh in found.fitting)
+    assert found.fitting()
+    assert all(mesh.model > 1 for mesh in found.fitting())
     assert [c.mesh.devices for c in found.choices] == [8] * 4
 
 

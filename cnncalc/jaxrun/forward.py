@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 from ..diagnostics import Diagnostic, Problem, Severity
 from ..layers.base import Shape
 from ..rows import Row, RunRow
+from ..scaling.cluster import broken, died
+from ..scaling.mesh import LARGEST, Cluster
 from . import memory
 from .devices import Device, out_of_memory, reason
-from .layer import Arrays, Traced, abstract, compiled, make_arrays, trace
+from .layer import Arrays, Place, Traced, abstract, compiled, make_arrays, trace
 from .sizes import Net, whole
 
 Progress = Callable[[int, int, str], None]
@@ -31,6 +33,9 @@ class Setting(NamedTuple):
     misfits: frozenset[str]  # layers the derivation itself reports as not fitting
     programs: dict[Any, Any]  # traces and compiled layers
     arrays: dict[Any, Any]  # the real weights of each layer
+    dtype: str = "float32"
+    placer: Any = None  # a `scaling.placing.Placer`, with a mesh
+    cluster: Cluster | None = None
 
 
 def volume(shape: Shape) -> str:
@@ -47,7 +52,7 @@ class _Pass:
         self.net, self.setting = net, setting
         self.values: dict[str, Any] = {}
         self.found: list[Diagnostic] = []
-        self.finite = True
+        self.spoiled: set[str] = set()  # layers that are not finite, or come after one
         self.stop = ""  # why nothing ran after some layer
 
     def run(self, tick: Callable[[str], None]) -> Outcome:
@@ -73,13 +78,29 @@ class _Pass:
         words = [r.layer for r in self.net.rows if r.op == "embedding" and name in r.inputs]
         if words:
             return self._put(random.integers(0, words[0].values()["vocab"], full).astype("float32"))
-        return self._put(random.standard_normal(full, dtype=np.float32))
+        return self._put(self._narrow(random.standard_normal(full, dtype=np.float32)))
+
+    def _narrow(self, value: Any) -> Any:
+        """A float32 array in the run's precision."""
+        if self.setting.dtype == "float32":
+            return value
+        import jax.numpy as jnp
+
+        return value.astype(jnp.dtype(self.setting.dtype))
 
     def _put(self, value: Any) -> Any:
         import jax
 
         assert self.setting.device is not None
+        if self.setting.placer is not None:
+            return self.setting.placer.batch(value)
         return jax.device_put(value, self.setting.device.handle)
+
+    def _put_array(self, row: Row, name: str, value: Any) -> Any:
+        """A weight or buffer on the devices."""
+        if self.setting.placer is not None:
+            return self.setting.placer.weight(row.name, name, self._narrow(value))
+        return self._put(self._narrow(value))
 
     def _row(self, row: Row) -> RunRow:
         if any(name not in self.values for name in row.inputs):
@@ -92,6 +113,9 @@ class _Pass:
                 raise
             if out_of_memory(error):
                 raise _exhausted(row, error) from None
+            if self.setting.cluster is not None and broken(error):
+                text = f"{died(self.setting.cluster)}: the run stopped at '{row.name}'"
+                raise Problem("R005", text, row.span) from None
             return self._refused(row, error)
 
     def _traced(self, row: Row, xs: list[Any]) -> Traced:
@@ -121,11 +145,13 @@ class _Pass:
     # --- executing ---------------------------------------------------------------
 
     def _execute(self, row: Row, xs: list[Any], traced: Traced) -> Any:
-        key = ("run", row.layer, row.dialect)
+        placer = self.setting.placer
+        place = Place(self.setting.dtype, placer, placer is not None and placer.splits(row.name))
+        key = ("run", row.layer, row.dialect, place.splits)
         assert self.setting.device is not None
         if key not in self.setting.programs:
             platform = self.setting.device.handle.platform
-            self.setting.programs[key] = compiled(row.layer, row.dialect, platform)
+            self.setting.programs[key] = compiled(row.layer, row.dialect, platform, place)
         return self.setting.programs[key](self._arrays(row, traced), *xs)
 
     def _arrays(self, row: Row, traced: Traced) -> Arrays:
@@ -135,7 +161,7 @@ class _Pass:
         held: Arrays = self.setting.arrays.get(owner, {})
         if {k: tuple(v.shape) for k, v in held.items()} != needs:
             made = make_arrays(traced, row.name, self.setting.seed)
-            held = {k: self._put(v) for k, v in made.items()}
+            held = {k: self._put_array(row, k, v) for k, v in made.items()}
             self.setting.arrays[row.name] = held
         return held
 
@@ -147,18 +173,48 @@ class _Pass:
         return name
 
     def _is_finite(self, row: Row, y: Any) -> bool:
-        """Whether every value of `y` is; only the first layer that fails is reported."""
+        """Whether every value of `y` is; layers whose inputs were not are not reported."""
         if self.setting.device is None:
             return True
+        endless, bad = self._unusual(y)
+        if bad and not self.spoiled & set(row.inputs):
+            self._say(*self._fault(row, y.size, endless, bad), row)
+        if bad:
+            self.spoiled.add(row.name)
+        elif self.spoiled & set(row.inputs):
+            self.spoiled.add(row.name)  # a comparison may hide what went in
+        return not bad
+
+    def _unusual(self, y: Any) -> tuple[int, int]:
+        """How many values are infinite, and how many not finite."""
+        import jax
+        import jax.numpy as jnp
         import numpy as np
 
-        finite = bool(np.isfinite(np.asarray(y)).all())
-        if not finite and self.finite:
-            self.finite = False
-            bad = int((~np.isfinite(np.asarray(y))).sum())
-            text = f"{bad:,} of the {y.size:,} values that '{row.name}' computes are not finite"
-            self._say("R003", text, row)
-        return finite
+        if self.setting.placer is None and self.setting.dtype == "float32":
+            values = np.asarray(y)  # a view on the CPU
+            if np.isfinite(values).all():
+                return 0, 0
+            return int(np.isinf(values).sum()), int((~np.isfinite(values)).sum())
+        key = ("finite", self.setting.dtype)
+        if key not in self.setting.programs:
+            self.setting.programs[key] = jax.jit(
+                lambda y: (jnp.isinf(y).sum(), (~jnp.isfinite(y)).sum())
+            )
+        endless, bad = self.setting.programs[key](y)
+        return int(endless), int(bad)
+
+    def _fault(self, row: Row, size: int, endless: int, bad: int) -> tuple[str, str]:
+        """Code and words of values that are not finite."""
+        dtype = self.setting.dtype
+        if dtype == "float32" or not endless:
+            return (
+                "R003",
+                f"{bad:,} of the {size:,} values that '{row.name}' computes are not finite",
+            )
+        largest = f"{LARGEST[dtype]:,.0f}" if dtype == "float16" else f"{LARGEST[dtype]:.2g}"
+        text = f"in {dtype} {endless:,} of the {size:,} values that '{row.name}' computes "
+        return "R016", f"{text}overflow to infinity (above {largest})"
 
     # --- comparing ---------------------------------------------------------------
 

@@ -97,12 +97,29 @@ def _fast_compile(platform: str) -> dict[str, Any]:
     return options
 
 
-def compiled(layer: Layer, dialect: Dialect, platform: str) -> Callable[..., Any]:
+class Place(NamedTuple):
+    """How a layer's output is left: in which type, and where on a mesh."""
+
+    dtype: str = "float32"
+    placer: Any = None
+    splits: bool = False  # made divided over the mesh's `model`
+
+
+def compiled(
+    layer: Layer, dialect: Dialect, platform: str, place: Place | None = None
+) -> Callable[..., Any]:
     """The reference as one compiled function of its arrays and inputs."""
     import jax
 
+    to = place or Place()
+
     def call(arrays: Arrays, *xs: Any) -> Any:
-        return layer.reference(Bound(dialect, arrays), *xs)
+        y = layer.reference(Bound(dialect, arrays), *xs)
+        y = y if to.dtype == "float32" else y.astype(to.dtype)
+        if to.placer is None or not y.ndim:
+            return y
+        constrain: Any = jax.lax.with_sharding_constraint
+        return to.placer.joined(y) if to.splits else constrain(y, to.placer.items(y.shape))
 
     compiled_call: Callable[..., Any] = jax.jit(call, compiler_options=_fast_compile(platform))
     return compiled_call

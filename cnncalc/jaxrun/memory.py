@@ -20,13 +20,13 @@ def last_uses(net: Net) -> dict[str, int]:
     return {name: i for i, row in enumerate(net.rows) for name in row.inputs}
 
 
-def needed_bytes(net: Net, batch: int = 1) -> int:
+def needed_bytes(net: Net, batch: int = 1, width: int = BYTES) -> int:
     """Weights, buffers, and the most values that are live at once while `net` runs.
 
     Every layer writes a new volume, and a volume is dropped after its last reader.
     """
     held = sum(sum(whole((row.params, row.buffers))) for row in net.rows)
-    return BYTES * (held + batch * _peak_values(net))
+    return width * (held + batch * _peak_values(net))
 
 
 def _peak_values(net: Net) -> int:

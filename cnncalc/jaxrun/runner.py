@@ -6,6 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from ..diagnostics import Diagnostic, Problem
 from ..rows import Report, Row, RunReport, RunRow
+from ..scaling import cluster
+from ..scaling.mesh import WIDTHS, Scale
 from . import memory
 from .allsizes import AllSizes, prove
 from .devices import Device, open_device, quiet
@@ -25,6 +27,7 @@ class RunOptions(NamedTuple):
     batch: int = 1
     seed: int = 0
     only_shapes: bool = False
+    scale: Scale = Scale()
 
 
 def run(report: Report, options: RunOptions, progress: Progress | None = None) -> Report:
@@ -37,9 +40,14 @@ def run(report: Report, options: RunOptions, progress: Progress | None = None) -
     platform = None
     try:
         with quiet():
+            if options.scale.cluster is not None:
+                cluster.join(options.scale.cluster)
             device = open_device(options.device)
             platform = device
-            return _Run(report, options, device, progress).run()
+            found = _Run(report, options, device, progress).run()
+            if options.scale.cluster is not None:
+                cluster.leave()
+            return found
     except Problem as problem:
         return _failed(report, problem.diagnostic, platform)
 
@@ -63,6 +71,16 @@ class _Run:
         self.misfits = frozenset(filter(None, map(_misfit, report.diagnostics)))
         self.random = np.random.default_rng([options.seed, 1])
         self.progress, self.done, self.total = progress, 0, len(report.layers)
+        self.placer = self._placer()
+
+    def _placer(self) -> Any:
+        """Where a mesh puts arrays; refused where it does not fit or the devices are too few."""
+        plan, mesh = self.report.placement, self.options.scale.mesh
+        if plan is None or mesh is None or self.options.only_shapes:
+            return None
+        from ..scaling.placing import Placer
+
+        return Placer(mesh, self.device, plan.weights)
 
     def run(self) -> Report:
         sizes = self._sizes()
@@ -95,14 +113,53 @@ class _Run:
         return drawn
 
     def _require(self, nets: Iterable[Net]) -> None:
-        if not self.options.only_shapes:
-            needed = max(memory.needed_bytes(net, self.options.batch) for net in nets)
+        if self.placer is not None and self.report.placement is not None:
+            parts = self.placer.local if self.device.platform == "cpu" else 1
+            needed = parts * self.report.placement.forward.total
+            memory.require(needed, self.device, self.options.batch)
+        elif not self.options.only_shapes:
+            width = WIDTHS[self.options.scale.dtype]
+            needed = max(memory.needed_bytes(net, self.options.batch, width) for net in nets)
             memory.require(needed, self.device, self.options.batch)
 
     def _outcomes(self, nets: Iterable[Net]) -> list[Outcome]:
         device = None if self.options.only_shapes else self.device
-        setting = Setting(device, self.options.batch, self.options.seed, self.misfits, {}, {})
-        return [forward(net, setting, self._tick) for net in nets]
+        scale = self.options.scale
+        setting = Setting(
+            device, self.options.batch, self.options.seed, self.misfits, {}, {}, scale.dtype,
+            self.placer, scale.cluster,
+        )  # fmt: skip
+        found = [forward(net, setting, self._tick) for net in nets]
+        if self.placer is not None:
+            found[0] = self._weighed(found[0], setting)
+        return found
+
+    def _weighed(self, outcome: Outcome, setting: Setting) -> Outcome:
+        """The outcome, with what JAX placed on a device beside the derived bytes."""
+        from ..scaling.placing import bytes_placed
+
+        plan = self.report.placement
+        assert plan is not None
+        trained = {(p.layer, p.name) for p in plan.weights}
+        held = [(o, n, a) for o, named in setting.arrays.items() for n, a in named.items()]
+        real = {
+            "parameters": bytes_placed(a for o, n, a in held if (o, n) in trained),
+            "buffers": bytes_placed(a for o, n, a in held if (o, n) not in trained),
+        }
+        self.report = self.report._replace(placement=plan._replace(measured=real))
+        if any(row.output is None for row in outcome.rows):
+            return outcome
+        wrong = [
+            f"{name}: {real[name]:,} bytes, derived {getattr(plan.forward, name):,}"
+            for name in real
+            if real[name] != getattr(plan.forward, name)
+        ]
+        if not wrong:
+            return outcome
+        text = f"JAX placed on a device other bytes than derived: {'; '.join(wrong)}"
+        return outcome._replace(
+            diagnostics=(*outcome.diagnostics, Diagnostic("R017", "error", text))
+        )
 
     def _tick(self, name: str) -> None:
         if self.progress is not None:
@@ -137,11 +194,15 @@ class _Run:
         detail = self._detail(rows, errors, complete, proof, sizes)
         status: Status = "disagrees" if errors else "agrees" if complete else "failed"
         summary = RunReport(
-            status, self.device.platform, self.device.total, detail=detail,
+            status, self.device.platform, self._devices(), self.options.scale.dtype, detail,
             all_sizes=proof.verdict if proof else "skipped",
         )  # fmt: skip
         diagnostics = (*self.report.diagnostics, *found, *notes)
         return self.report._replace(layers=tuple(rows), run=summary, diagnostics=diagnostics)
+
+    def _devices(self) -> int:
+        mesh = self.options.scale.mesh
+        return self.device.total if mesh is None else mesh.devices
 
     def _detail(
         self, rows: list[Row], errors: list[Diagnostic], complete: bool,
@@ -153,6 +214,7 @@ class _Run:
         of = "" if complete else f" of {len(rows)}"
         text = f"{verb} {len(ran)}{of} layer{'s' if len(rows) > 1 else ''}, {params:,} parameters"
         text += " without allocating" if self.options.only_shapes else f" on {self.device.platform}"
+        text += f" over {self.options.scale.mesh}" if self.placer is not None else ""
         if sizes[0]:
             text += " at " + "; ".join(_sizes_text(env) for env in sizes)
         text += ": " + _judgement(rows, errors, complete)

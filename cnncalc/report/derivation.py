@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 from ..explain import Line, Step, derivation
 from ..formula import Number, to_latex
@@ -43,11 +42,7 @@ def render(
     """
     if format not in FORMATS:
         raise ValueError(f"unknown format '{format[:40]}': one of {', '.join(FORMATS)}")
-    if isinstance(found, Report):
-        report: Report = cast(Report, found)
-        steps = derivation(report, layer)
-    else:
-        steps = list(found)
+    steps = derivation(found, layer) if isinstance(found, Report) else list(found)
     if format == "text":
         return "\n\n".join("\n".join(_text(step, width)) for step in steps) + "\n"
     if format == "markdown":

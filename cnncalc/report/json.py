@@ -33,6 +33,10 @@ def to_json(report: Report, strict: bool = False) -> dict[str, Any]:
     }
     if report.convention:
         found["convention"] = report.convention
+    if report.placement is not None:
+        from . import placement
+
+        found["placement"] = placement.body(report.placement)
     if report.grad is not None:
         from .gradients import body
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..scaling.mesh import Mesh
-from ..scaling.plan import Choice, Plan, Use
+from ..scaling.plan import Plan, Use
 from ..units import binary
 from .words import plural
 
@@ -34,16 +34,12 @@ def lines(plan: Plan) -> list[str]:
     found.append(f"  {_divided(plan)}")
     if len(plan.choices) > 1:
         shown = "; ".join(
-            f"{c.mesh} holds {binary(_use(c).total)}, sends {binary(_use(c).sent.total)}"
+            f"{c.mesh} holds {binary(plan.use(c).total)}, sends {binary(plan.use(c).sent.total)}"
             for c in plan.choices
         )
         found.append(f"  as many devices otherwise: {shown}")
     found += _memory(plan)
     return found + measured(plan)
-
-
-def _use(choice: Choice) -> Use:
-    return choice.training or choice.forward
 
 
 def _held(use: Use) -> str:
@@ -72,16 +68,19 @@ def _divided(plan: Plan) -> str:
 def _memory(plan: Plan) -> Iterator[str]:
     if plan.device_memory is None:
         return
-    given = binary(plan.device_memory)
-    if plan.fits:
-        yield f"  with {given} a device: it fits"
-    else:
-        yield f"  with {given} a device: it does not fit; {fitting(plan)}"
+    given = f"  with {binary(plan.device_memory)} a device: "
+    if plan.optimizer is not None or plan.training is None:
+        yield given + ("it fits" if plan.fits else f"it does not fit; {fitting(plan)}")
+        return
+    for name, use, training in (("forward", plan.forward, False), ("adam", plan.training, True)):
+        what = "the forward run" if name == "forward" else "a step with adam"
+        fits = use.total <= plan.device_memory
+        yield f"{given}{what} " + ("fits" if fits else f"does not fit; {fitting(plan, training)}")
 
 
-def fitting(plan: Plan) -> str:
+def fitting(plan: Plan, training: bool | None = None) -> str:
     """Which meshes of as many devices would fit."""
-    found = ", ".join(str(mesh) for mesh in plan.fitting)
+    found = ", ".join(str(mesh) for mesh in plan.fitting(training))
     if found:
         return f"{found} would"
     return f"no mesh of {plural(plan.mesh.devices, 'device')} does"
@@ -92,7 +91,7 @@ def measured(plan: Plan) -> list[str]:
     got = plan.measured
     if not got:
         return []
-    use = used(plan)
+    use = plan.use()
     named = dict(PARTS)
     both = [(k, got[k], getattr(use, k)) for k in named if k in got]
     same = [named[k] for k, real, derived in both if real == derived]
@@ -118,11 +117,6 @@ def measured(plan: Plan) -> list[str]:
     return found
 
 
-def used(plan: Plan) -> Use:
-    """What the run used: a training step, or the forward run."""
-    return plan.training if plan.optimizer is not None and plan.training else plan.forward
-
-
 def body(plan: Plan) -> dict[str, Any]:
     """The object under `placement`; bytes of one device."""
     return {
@@ -131,17 +125,17 @@ def body(plan: Plan) -> dict[str, Any]:
         "batch": plan.batch,
         "dtype": plan.dtype,
         "optimizer": plan.optimizer,
-        "per_device": _figures(used(plan)),
+        "per_device": _figures(plan.use()),
         "training": None if plan.training is None else _figures(plan.training),
-        "communication": _sent(used(plan)),
+        "communication": _sent(plan.use()),
         "device_memory": plan.device_memory,
         "fits": plan.fits,
         "choices": [
             {
                 "mesh": _mesh(c.mesh),
-                "total": _use(c).total,
-                "communication": _use(c).sent.total,
-                "fits": None if plan.device_memory is None else c.mesh in plan.fitting,
+                "total": plan.use(c).total,
+                "communication": plan.use(c).sent.total,
+                "fits": None if plan.device_memory is None else c.mesh in plan.fitting(),
             }
             for c in plan.choices
         ],

@@ -132,7 +132,13 @@ def _told(report: Report) -> list[Diagnostic]:
 
 
 def _run(report: Report, width: int) -> list[str]:
-    lines = hang(run_line(report.run), width, "", "     ") if report.layers else []
+    lines = []
+    if report.placement is not None:
+        from .placement import lines as placed
+
+        for words in placed(report.placement):
+            lines += hang(words.strip(), width, "  " * words.startswith(" "), "    ")
+    lines += hang(run_line(report.run), width, "", "     ") if report.layers else []
     if report.grad is not None:
         from .gradients import line
 

@@ -161,4 +161,22 @@ ENTRIES = (
         Look for a sum of many branches, a missing normalisation or pooling before the last
         layer, or a rectifier after it.
         """, "warning"),
+    entry("R016", "a value overflows to infinity", """
+        Run in the precision asked for with `--dtype`, the layer gave values beyond the largest
+        finite number of that type (65,504 in float16), though its inputs were finite. Every
+        layer where this begins is reported, not those it spreads to.
+
+            input: 8x8x3
+            layers:
+              - repeat: {times: 17, layers: [{add: [[identity], []]}]}
+
+        bfloat16 has float32's range at less precision; or normalise before the layer, or keep
+        it in float32.
+        """),
+    entry("R017", "a placement is not the derived one", """
+        On a mesh of devices, JAX placed other numbers of bytes on a device than were derived
+        from the spec.
+
+        One of the two is wrong: please report it, with the spec and the `--mesh`.
+        """),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from ..execute import whole
 from ..jaxrun.memory import last_uses
 from ..jaxrun.sizes import Net
 from ..rows import BYTES, Report, Row
-from .mesh import WIDTHS, Mesh, Scale, rectangles
+from .mesh import WIDTHS, Mesh, Scale, ScaleError, rectangles
 
 LARGE = 4096  # values of a weight from which dividing it is worth a gather
 SLOTS = {"sgd": 0, "momentum": 1, "adam": 2}  # optimiser values a parameter
@@ -91,22 +91,30 @@ class Plan(NamedTuple):
     device_memory: int | None = None
     measured: Mapping[str, int] = {}  # what JAX placed and XLA allots, once it has
 
+    def use(self, of: "Plan | Choice | None" = None) -> Use:
+        """What the run needs here or on another mesh: a training step, or the forward run."""
+        there = of or self
+        trained = there.training if self.optimizer is not None else None
+        return trained or there.forward
+
     @property
     def needed(self) -> int:
         """Bytes of one device."""
-        return (self.training or self.forward).total
+        return self.use().total
 
     @property
     def fits(self) -> bool | None:
         return None if self.device_memory is None else self.needed <= self.device_memory
 
-    @property
-    def fitting(self) -> list[Mesh]:
-        """The meshes of as many devices that fit the given memory."""
-        limit = self.device_memory
-        if limit is None:
-            return []
-        return [c.mesh for c in self.choices if (c.training or c.forward).total <= limit]
+    def fitting(self, training: bool | None = None) -> list[Mesh]:
+        """The meshes of as many devices that fit the given memory, as `use` or as said."""
+        found = []
+        for choice in self.choices:
+            use = self.use(choice) if training is None else choice.forward
+            use = choice.training if training and choice.training else use
+            if self.device_memory is not None and use.total <= self.device_memory:
+                found.append(choice.mesh)
+        return found
 
 
 def divided(row: Row) -> bool:
@@ -134,6 +142,14 @@ def _how(row: Row, shape: tuple[int, ...], mesh: Mesh) -> How:
     if mesh.model == 1 or not large or shape[-1] % mesh.model:
         return "copied"
     return "filters" if divided(row) else "gathered"
+
+
+def even(mesh: Mesh, batch: int) -> None:
+    """Raises `ScaleError` where a batch does not divide over the mesh."""
+    if batch % mesh.data:
+        counts = (batch // mesh.data, -(-batch // mesh.data))
+        near = " or ".join(str(n * mesh.data) for n in counts if n)
+        raise ScaleError(f"a batch of {batch} does not divide over data={mesh.data}: take {near}")
 
 
 def derive(

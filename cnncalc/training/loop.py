@@ -14,8 +14,9 @@ from ..jaxrun import memory
 from ..jaxrun.devices import Device, open_device, out_of_memory, quiet
 from ..rows import BYTES, Report
 from ..scaling import cluster
+from ..scaling.mesh import ScaleError
 from ..scaling.placing import Placer
-from ..scaling.plan import Plan, derive
+from ..scaling.plan import Plan, derive, even
 from ..source import shorten
 from . import saving
 from .data import Batch, Data, guessing, main_output, order, random_batch, read_npz, task_of
@@ -174,12 +175,10 @@ class _Run:
         """The derived placement; refused where it does not fit, or the batch does not divide."""
         scale = self.settings.scale
         assert scale.mesh is not None
-        if batch % scale.mesh.data:
-            down, up = batch // scale.mesh.data, -(-batch // scale.mesh.data)
-            near = " or ".join(str(n * scale.mesh.data) for n in (down, up) if n)
-            raise TrainingError(
-                f"a batch of {batch} does not divide over data={scale.mesh.data}: take {near}"
-            )
+        try:
+            even(scale.mesh, batch)
+        except ScaleError as error:
+            raise TrainingError(str(error)) from None
         plan = derive(self.report, scale, batch, self.settings.optimizer)
         if plan.fits is False:
             from ..report.placement import fitting
@@ -187,7 +186,7 @@ class _Run:
             raise TrainingError(
                 f"training on {plan.mesh} with batch {batch} needs "
                 f"{memory.in_words(plan.needed)} a device, more than "
-                f"{memory.in_words(plan.device_memory or 0)}; {fitting(plan)} fit"
+                f"{memory.in_words(plan.device_memory or 0)}; {fitting(plan)}"
             )
         return plan
 
