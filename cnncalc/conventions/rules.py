@@ -51,7 +51,7 @@ def affine(row: Row) -> bool:
 
 def bordered(row: Row) -> Number:
     """Values of a pool's input, with the border that PyTorch pads in a step of its own."""
-    from ..exporters.torch_layers import pool_border, pool_style
+    from ..exporters.torch_pools import pool_border, pool_style
 
     if row.op == "subsample" or pool_style(row) is not None:
         return values_in(row)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..network import Network
 from ..rows import Report, Row
-from .errors import ExportError
+from .errors import ExportError, refused
 
 LONGEST = 120
 
@@ -39,15 +39,6 @@ def export(network: Network, report: Report) -> str:
     from . import caffe_layers, caffe_shapes  # noqa: F401  (they state their layers)
 
     return Prototxt(network, report).build()
-
-
-def whole(row: Row, value: Any, what: str) -> int:
-    """A size that must be a number."""
-    if not isinstance(value, int):
-        raise ExportError(
-            f"{row.name}: Caffe needs {what} as a number, but it is {value}; give --set"
-        )
-    return value
 
 
 def plain(text: str) -> str:
@@ -138,7 +129,7 @@ class Prototxt:
         report = self.report
         for row in report.layers:
             if row.op not in TABLE:
-                raise ExportError(f"{row.name}: the op {row.op} has no counterpart in Caffe")
+                raise refused(row, f"the op {row.op} has no counterpart in Caffe")
             if hands_on(row):
                 self.same[row.name] = row.inputs[0]
         for name in (*report.input_shapes, *(row.name for row in report.layers)):

@@ -8,15 +8,16 @@ from ..dialects import DIALECTS, Window, conv_window, pool_window
 from ..layers.base import axes
 from ..layers.reshape import position
 from ..rows import Row
-from .caffe import Fields, Prototxt, Word, to, whole
-from .errors import ExportError
+from .caffe import Fields, Prototxt, Word, to
+from .errors import ExportError, refused
+from .volumes import whole
 
 CAFFE = DIALECTS["caffe"]
 FILLER = ("weight_filler", [("type", "msra")])
 
 
 def lacks(row: Row, what: str) -> ExportError:
-    return ExportError(f"{row.name}: Caffe has no {what}")
+    return refused(row, f"Caffe has no {what}")
 
 
 def rank(row: Row) -> int:

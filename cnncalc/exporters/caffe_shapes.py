@@ -5,8 +5,9 @@ from typing import Any
 from ..layers.base import pads
 from ..layers.reshape import position
 from ..rows import Row
-from .caffe import Prototxt, Word, to, whole
-from .caffe_layers import lacks, rank, repeated
+from .caffe import Prototxt, Word, to
+from .caffe_layers import lacks, repeated
+from .volumes import rank, whole
 
 
 def place(row: Row, axis: Any) -> int:

@@ -8,7 +8,7 @@ from ..layers.base import Shape
 from ..network import Network
 from ..rows import Report, Row
 from .code import NOTHING, Arg, Call, Class, Frame, Line, Lines, Text, Use, loop, skeleton
-from .errors import ExportError
+from .errors import refused
 from .names import PARAMETERS, Taken, camel, comment, identifier
 from .printing import WIDTH, doc, layout, loop_texts
 from .structure import Leaf, Region, structure
@@ -173,7 +173,7 @@ class Body:
     def leaf(self, index: int, leaf: Leaf, path: str) -> None:
         row = leaf.row
         if row.shared:
-            raise ExportError(f"{row.name}: shared weights are not exported to this target")
+            raise refused(row, "shared weights are not exported to this target")
         sources = [self.names[name] for name in leaf.sources]
         named = identifier(path, row.op) if self.root else ""
         steps = self.writer.target.steps(row, named)

@@ -10,9 +10,10 @@ from ..network import Network
 from ..rows import Report, Row
 from .code import Arg, Call, Class
 from .compact import Step, Target, Writer, title
-from .errors import ExportError
+from .errors import refused
 from .names import literal
-from .torch_layers import pool_border, real
+from .torch_pools import pool_border
+from .volumes import real, whole
 
 HELPERS = {
     "Scale": '''class Scale(nn.Module):
@@ -74,12 +75,6 @@ def _block(writer: Writer, cls: Class, root: bool) -> list[str]:
     if root:
         body[-1] = body[-1].replace("outputs = ", "return ", 1)
     return [*lines, *body]
-
-
-def whole(row: Row, value: Any, what: str) -> int:
-    if not isinstance(value, int):
-        raise ExportError(f"{row.name}: Flax needs {what} as a number, but it is {value}; give --set")  # noqa: E501  # fmt: skip
-    return value
 
 
 def _sides(row: Row, name: str) -> tuple[int, ...]:
@@ -164,7 +159,7 @@ def _transposed(row: Row, name: str) -> Call:
 
 def _pool(row: Row) -> str:
     if any(w.d != 1 for w in row.windows):
-        raise ExportError(f"{row.name}: Flax has no pool with dilation")
+        raise refused(row, "Flax has no pool with dilation")
     symbolic = not all(isinstance(n, int) for n in row.input[0])
     ends = _ends(row) if symbolic else tuple(pool_border(row))
     border = f", padding={ends!r}" if any(any(p) for p in ends) else ""
@@ -174,7 +169,7 @@ def _pool(row: Row) -> str:
     layer: Any = row.layer
     include = row.dialect.include_pad if layer.count_include_pad is None else layer.count_include_pad  # noqa: E501  # fmt: skip
     if include and any(b > e for (_, b), (_, e) in zip(ends, _ends(row), strict=True)):
-        raise ExportError(f"{row.name}: Flax has no average pool with this border")
+        raise refused(row, "Flax has no average pool with this border")
     return f"nn.avg_pool({{0}}, {fields}{'' if include or not border else ', count_include_pad=False'})"  # noqa: E501  # fmt: skip
 
 
@@ -286,7 +281,7 @@ def _others(row: Row, name: str, rank: int) -> list[Step]:
     if op == "upsample":
         sizes_ = ", ".join(str(whole(row, n, "the size")) for n in row.output)
         return [f'jax.image.resize({{0}}, (len({{0}}), {sizes_}), "{layer.method}")']
-    raise ExportError(f"{row.name}: the op {op} has no counterpart in the flax export")
+    raise refused(row, f"the op {op} has no counterpart in the flax export")
 
 
 TARGET = Target(

@@ -41,4 +41,35 @@ TORCH = {
         inside = F.pad(torch.ones_like(x[:1, :1]), self.padding)
         return self.pool(F.pad(x, self.padding)) / self.pool(inside)
 ''',
+    "pixel_shuffle": '''def pixel_shuffle(x, scale):
+    """Depth to space along any number of axes: (N, C * s * ..., H, ...) to (N, C, H * s, ...)."""
+    rank = len(scale)
+    x = x.unflatten(1, (-1, *scale))
+    order = [axis for i in range(rank) for axis in (2 + rank + i, 2 + i)]
+    sizes = [n * s for n, s in zip(x.shape[2 + rank :], scale)]
+    return x.permute(0, 1, *order).reshape(len(x), -1, *sizes)
+''',
+    "resize": '''def resize(x, size, coordinates, cubic=None):
+    """Sums of the two nearest neighbours along every axis, or of four by Keys' kernel."""
+    for axis, new in enumerate(size, 2):
+        old = x.shape[axis]
+        i = torch.arange(new, dtype=torch.float64, device=x.device)
+        if coordinates == "align_corners":
+            place = i * (old - 1) / max(new - 1, 1)
+        else:
+            place = i * old / new if coordinates == "asymmetric" else (i + 0.5) * old / new - 0.5
+        place = place if cubic is not None else place.clamp(0, old - 1)
+        weights = x.new_zeros(new, old)
+        for offset in (-1, 0, 1, 2):
+            near = place.floor() + offset
+            d = (place - near).abs()
+            w = (1 - d).clamp(min=0)
+            if cubic is not None:
+                inner = ((cubic + 2) * d - (cubic + 3)) * d * d + 1
+                w = torch.where(d <= 1, inner, cubic * (((d - 5) * d + 8) * d - 4) * (d < 2))
+            near = near.clamp(0, old - 1).long()
+            weights.scatter_add_(1, near[:, None], w[:, None].to(x.dtype))
+        x = torch.tensordot(x, weights, dims=([axis], [1])).movedim(-1, axis)
+    return x
+''',
 }

@@ -9,8 +9,9 @@ from ..network import Network
 from ..rows import Report, Row
 from .code import Arg, Call, Class
 from .compact import Step, Target, Writer, title
-from .errors import ExportError
-from .torch_layers import pool_border, real
+from .errors import ExportError, refused
+from .torch_pools import pool_border
+from .volumes import real, whole
 
 PLAIN = {
     "sigmoid": '"sigmoid"', "tanh": '"tanh"', "silu": '"silu"', "softplus": '"softplus"',
@@ -50,15 +51,8 @@ def _block(writer: Writer, cls: Class, root: bool) -> list[str]:
     ]
 
 
-def whole(row: Row, value: Any, what: str) -> int:
-    if not isinstance(value, int):
-        text = f"{row.name}: Keras needs {what} as a number, but it is {value}; give --set"
-        raise ExportError(text)
-    return value
-
-
 def refuse(row: Row) -> ExportError:
-    return ExportError(f"{row.name}: the op {row.op} has no counterpart in the keras export")
+    return refused(row, f"the op {row.op} has no counterpart in the keras export")
 
 
 def _dims(row: Row, name: str) -> str:
@@ -141,7 +135,7 @@ def _pool(row: Row) -> list[Step]:
     fill = ', constant_values=float("-inf")' if row.op == "maxpool" else ""
     beyond = any(b > w.after for (_, b), w in zip(ends, row.windows, strict=True))  # type: ignore[operator]
     if row.op == "avgpool" and (not include or beyond):
-        raise ExportError(f"{row.name}: Keras has no average pool with this border")
+        raise refused(row, "Keras has no average pool with this border")
     around = ((0, 0), *((a, max(b, 0)) for a, b in ends), (0, 0))
     return [f"ops.pad({{0}}, {around!r}{fill})", Call(_dims(row, kind), sides)]
 

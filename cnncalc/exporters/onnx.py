@@ -14,12 +14,11 @@ import numpy as np
 from ..layers.base import Shape
 from ..network import Network
 from ..rows import Report, Row
-from .errors import ExportError
-from .torch_layers import ANY, FIRST, LAST
+from .errors import ExportError, refused
+from .volumes import ANY, FIRST, LAST, canonical, tensor, tokens
 
 OPSET, IR = 17, 8
 MOST = 2**31 - 2**20
-TOKENS = frozenset(("linear", "layernorm", "attention", "matmul", "embedding", "lstm", "gru"))
 
 
 class Value(NamedTuple):
@@ -54,7 +53,7 @@ def model(network: Network, report: Report, weights: bool = True) -> Any:
         import onnx  # noqa: F401
     except ImportError:
         raise ExportError("export to ONNX needs onnx: pip install 'cnncalc[onnx]'") from None
-    from . import onnx_layers, onnx_shapes  # noqa: F401  (they state their layers)
+    from . import onnx_activations, onnx_layers, onnx_shapes, onnx_units  # noqa: F401  (stated)
 
     return Graph(network, report, weights).build()
 
@@ -73,13 +72,12 @@ class Graph:
         self.bytes = 0
         self.random = np.random.default_rng(0)
         self.loss = False
-        flat = any(r.op in TOKENS and len(r.input[0]) == 2 for r in report.layers)
-        self.tokens = LAST if flat else FIRST
+        self.tokens = tokens(report)
 
     # --- pieces ----------------------------------------------------------------------
 
     def canonical(self, shape: Shape) -> str:
-        return ANY if len(shape) == 1 else self.tokens if len(shape) == 2 else FIRST
+        return canonical(shape, self.tokens)
 
     def fresh(self, wanted: str) -> str:
         name, count = wanted, 1
@@ -161,7 +159,7 @@ class Graph:
         self.values.setdefault("input", self.values[next(iter(shapes))])
         for row in self.report.layers:
             if row.op not in TABLE:
-                raise ExportError(f"{row.name}: the op {row.op} has no counterpart in ONNX")
+                raise refused(row, f"the op {row.op} has no counterpart in ONNX")
             known = [self.values[name] for name in row.inputs]
             volumes = [v for v in known if len(v.shape) > 1]
             layouts = {v.layout for v in volumes}
@@ -189,10 +187,8 @@ class Graph:
     def _info(self, value: Value) -> Any:
         from onnx import TensorProto, helper
 
-        shape = value.shape
-        if value.layout == FIRST and len(shape) > 1:
-            shape = (shape[-1], *shape[:-1])
-        dims = [n if isinstance(n, int) else _plain(str(n)) for n in shape]
+        sizes = tensor(value.shape, value.layout)
+        dims = [n if isinstance(n, int) else _plain(str(n)) for n in sizes]
         return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, ["N", *dims])
 
 

@@ -1,6 +1,5 @@
-"""ONNX nodes of convolutions, pools, dense layers, normalisations and activations."""
+"""ONNX nodes of convolutions and pools."""
 
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -8,27 +7,11 @@ import numpy as np
 from ..dialects import clipped_rule, floor_rule
 from ..layers.base import axes
 from ..rows import Row
-from .errors import ExportError
-from .onnx import Graph, Value, to, unary
-from .torch_layers import ANY, FIRST, LAST
+from .errors import refused
+from .onnx import Graph, Value, to
+from .volumes import ANY, FIRST, channels, rank, whole
 
 INT = np.int64
-
-
-def whole(row: Row, value: Any, what: str) -> int:
-    if not isinstance(value, int):
-        raise ExportError(
-            f"{row.name}: ONNX needs {what} as a number, but it is {value}; give --set"
-        )
-    return value
-
-
-def rank(row: Row) -> int:
-    return len(row.input[0]) - 1
-
-
-def channels(row: Row) -> int:
-    return whole(row, row.input[0][-1], "the input's channels")
 
 
 def window_fields(row: Row) -> dict[str, Any]:
@@ -51,7 +34,8 @@ def window_fields(row: Row) -> dict[str, Any]:
     return found
 
 
-def _bias(graph: Graph, row: Row, count: int) -> list[str]:
+def bias(graph: Graph, row: Row, count: int) -> list[str]:
+    """The name of the bias, where the layer has one."""
     return [graph.param(row, "bias", (count,), 0.0)] if "bias" in row.weights else []
 
 
@@ -66,7 +50,7 @@ def _conv(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
         return _connected(graph, row, x, fields)
     groups = c if row.op == "depthwise_conv" else whole(row, layer.groups, "groups")
     weight = graph.param(row, "weight", (filters, c // groups, *fields["kernel_shape"]))
-    inputs = [x.name, weight, *_bias(graph, row, filters)]
+    inputs = [x.name, weight, *bias(graph, row, filters)]
     name = graph.node("Conv", inputs, row, group=groups, **fields)
     return Value(name, row.output, FIRST)
 
@@ -94,7 +78,7 @@ def _separable(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
     first = graph.param(row, "depthwise", (middle, 1, *fields["kernel_shape"]))
     second = graph.param(row, "pointwise", (filters, middle, *(1,) * rank(row)))
     y = graph.node("Conv", [x.name, first], row, last=False, group=c, **fields)
-    name = graph.node("Conv", [y, second, *_bias(graph, row, filters)], row)
+    name = graph.node("Conv", [y, second, *bias(graph, row, filters)], row)
     return Value(name, row.output, FIRST)
 
 
@@ -121,7 +105,7 @@ def _transpose(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
     if any(extras):
         fields["output_padding"] = extras
     weight = graph.param(row, "weight", (c, filters // groups, *fields["kernel_shape"]))
-    inputs = [x.name, weight, *_bias(graph, row, filters)]
+    inputs = [x.name, weight, *bias(graph, row, filters)]
     return Value(
         graph.node("ConvTranspose", inputs, row, group=groups, **fields), row.output, FIRST
     )
@@ -172,7 +156,7 @@ def _avgpool(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
     mode = 0 if "auto_pad" in fields else _rounding(row)
     if "dilations" in fields or mode is None:
         what = "dilation" if "dilations" in fields else "windows that start beyond the input"
-        raise ExportError(f"{row.name}: ONNX (opset {17}) has no average pool with {what}")
+        raise refused(row, f"ONNX (opset {17}) has no average pool with {what}")
     include = layer.count_include_pad
     include = row.dialect.include_pad if include is None else include
     if mode:
@@ -229,196 +213,3 @@ def _adaptive(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
             parts.append(graph.node("ReduceMean", [part], row, last=False, axes=[axis]))
         y = graph.node("Concat", parts, row, last=axis == len(sizes) + 1, axis=axis)
     return Value(y, row.output, FIRST)
-
-
-# --- dense and normalisation -------------------------------------------------------------------
-
-
-@to("dense")
-def _dense(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    values = 1
-    for n in row.input[0]:
-        values *= whole(row, n, "the input's size")
-    units = whole(row, row.output[0], "units")
-    x = graph.read(sources[0], graph.canonical(sources[0].shape), row).name
-    if rank(row):
-        x = graph.node("Flatten", [x], row, last=False)
-    inputs = [x, graph.param(row, "weight", (units, values)), *_bias(graph, row, units)]
-    return Value(graph.node("Gemm", inputs, row, transB=1), row.output, ANY)
-
-
-@to("linear")
-def _linear(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    x = graph.read(sources[0], LAST, row)
-    units = whole(row, row.output[-1], "units")
-    weight = graph.param(row, "weight", (channels(row), units))
-    biased = "bias" in row.weights
-    y = graph.node("MatMul", [x.name, weight], row, last=not biased)
-    if biased:
-        y = graph.node("Add", [y, graph.param(row, "bias", (units,), 0.0)], row)
-    return Value(y, row.output, LAST)
-
-
-@to("batchnorm")
-def _batchnorm(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    layer: Any = row.layer
-    x = graph.read(sources[0], FIRST, row)
-    c = channels(row)
-    arrays = [
-        graph.param(row, "weight", (c,), 1.0) if "gamma" in row.weights
-        else graph.constant(row, np.ones(c)),
-        graph.param(row, "bias", (c,), 0.0) if "beta" in row.weights
-        else graph.constant(row, np.zeros(c)),
-        graph.param(row, "running_mean", (c,), 0.0),
-        graph.param(row, "running_var", (c,), 1.0),
-    ]  # fmt: skip
-    eps = float(layer.eps)
-    name = graph.node("BatchNormalization", [x.name, *arrays], row, epsilon=eps)
-    return Value(name, row.output, x.layout)
-
-
-@to("layernorm")
-def _layernorm(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    layer: Any = row.layer
-    x = graph.read(sources[0], LAST, row)
-    c = channels(row)
-    if layer.affine:
-        arrays = [graph.param(row, "weight", (c,), 1.0), graph.param(row, "bias", (c,), 0.0)]
-    else:
-        arrays = [graph.constant(row, np.ones(c))]
-    eps = float(layer.eps)
-    name = graph.node("LayerNormalization", [x.name, *arrays], row, axis=-1, epsilon=eps)
-    return Value(name, row.output, LAST)
-
-
-@to("groupnorm")
-def _groupnorm(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    """Instance normalisation of the groups as channels (GroupNormalization is opset 18)."""
-    layer: Any = row.layer
-    x = graph.read(sources[0], FIRST, row)
-    groups, c = whole(row, layer.groups, "groups"), channels(row)
-    shape = graph.node("Shape", [x.name], row, last=False)
-    split = graph.constant(row, [0, groups, -1], INT)
-    y = graph.node("Reshape", [x.name, split], row, last=False)
-    ones, zeros = graph.constant(row, np.ones(groups)), graph.constant(row, np.zeros(groups))
-    y = graph.node("InstanceNormalization", [y, ones, zeros], row, last=False,
-                   epsilon=float(layer.eps))  # fmt: skip
-    y = graph.node("Reshape", [y, shape], row, last=not layer.affine)
-    if layer.affine:
-        per = (c, *(1,) * rank(row))
-        y = graph.node("Mul", [y, graph.param(row, "weight", per, 1.0)], row, last=False)
-        y = graph.node("Add", [y, graph.param(row, "bias", per, 0.0)], row)
-    return Value(y, row.output, x.layout)
-
-
-@to("lrn")
-def _lrn(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    layer: Any = row.layer
-    x = graph.read(sources[0], FIRST, row)
-    size = whole(row, layer.size, "size")
-    alpha = float(layer.alpha) * (1 if row.dialect.lrn_divides else size)
-    name = graph.node("LRN", [x.name], row, size=size, alpha=alpha, beta=float(layer.beta),
-                      bias=float(layer.k))  # fmt: skip
-    return Value(name, row.output, x.layout)
-
-
-@to("scale")
-def _scale(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    layer: Any = row.layer
-    x = sources[0]
-    per = (channels(row), *(1,) * (rank(row) if x.layout == FIRST else 0))
-    factor = graph.param(row, "scale", per, 1.0)
-    y = graph.node("Mul", [x.name, factor], row, last=not layer.bias)
-    if layer.bias:
-        y = graph.node("Add", [y, graph.param(row, "bias", per, 0.0)], row)
-    return Value(y, row.output, x.layout)
-
-
-@to("dropout")
-def _dropout(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    layer: Any = row.layer
-    ratio = graph.constant(row, float(layer.rate))
-    name = graph.node("Dropout", [sources[0].name, ratio], row)
-    return Value(name, row.output, sources[0].layout)
-
-
-# --- activations ----------------------------------------------------------------------
-
-PLAIN = {
-    "identity": "Identity", "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh",
-    "softplus": "Softplus", "hardswish": "HardSwish",
-}  # fmt: skip
-
-
-@to(*PLAIN)
-def _plain(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    return unary(graph, row, sources, at, PLAIN[row.op])
-
-
-@to("hardsigmoid")
-def _hardsigmoid(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    return unary(graph, row, sources, at, "HardSigmoid", alpha=1 / 6, beta=0.5)
-
-
-@to("relu6")
-def _relu6(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    limits = [graph.constant(row, 0.0), graph.constant(row, 6.0)]
-    name = graph.node("Clip", [sources[0].name, *limits], row)
-    return Value(name, row.output, sources[0].layout)
-
-
-@to("leaky_relu")
-def _leaky(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    layer: Any = row.layer
-    return unary(graph, row, sources, at, "LeakyRelu", alpha=float(layer.slope))
-
-
-@to("elu")
-def _elu(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    layer: Any = row.layer
-    return unary(graph, row, sources, at, "Elu", alpha=float(layer.alpha))
-
-
-@to("softmax", "log_softmax")
-def _softmax(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    op = "Softmax" if row.op == "softmax" else "LogSoftmax"
-    return unary(graph, row, sources, at, op, axis=-1 if sources[0].layout == LAST else 1)
-
-
-@to("silu", "mish")
-def _gated(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    x = sources[0].name
-    if row.op == "silu":
-        gate = graph.node("Sigmoid", [x], row, last=False)
-    else:
-        gate = graph.node("Tanh", [graph.node("Softplus", [x], row, last=False)], row, last=False)
-    return Value(graph.node("Mul", [x, gate], row), row.output, sources[0].layout)
-
-
-@to("gelu")
-def _gelu(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    """x/2·(1 + erf(x/sqrt 2)), or with tanh(sqrt(2/pi)·(x + 0.044715·x^3))."""
-    layer: Any = row.layer
-    x = sources[0].name
-
-    def step(op: str, a: str, b: str | float) -> str:
-        other = b if isinstance(b, str) else graph.constant(row, b)
-        return graph.node(op, [a, other], row, last=False)
-
-    if layer.approximate:
-        cube = step("Mul", step("Mul", x, x), x)
-        inside = step("Mul", step("Add", x, step("Mul", cube, 0.044715)), sqrt(2 / np.pi))
-        gate = graph.node("Tanh", [inside], row, last=False)
-    else:
-        gate = graph.node("Erf", [step("Mul", x, sqrt(0.5))], row, last=False)
-    half = step("Mul", x, 0.5)
-    name = graph.node("Mul", [half, step("Add", gate, 1.0)], row)
-    return Value(name, row.output, sources[0].layout)
-
-
-@to("prelu")
-def _prelu(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    x = sources[0]
-    per = (channels(row), *(1,) * (rank(row) if x.layout == FIRST else 0))
-    slope = graph.param(row, "weight", per, 0.25)
-    return Value(graph.node("PRelu", [x.name, slope], row), row.output, x.layout)

@@ -7,11 +7,10 @@ import numpy as np
 from ..layers.base import axes, pads
 from ..layers.reshape import position
 from ..rows import Row
-from .errors import ExportError
+from .errors import refused
 from .onnx import Graph, Value, to
-from .onnx_layers import INT, channels, rank, whole
-from .torch_layers import ANY, FIRST, LAST
-from .torch_shapes import tensor_axis
+from .onnx_layers import INT
+from .volumes import ANY, FIRST, LAST, channels, rank, tensor_axis, whole
 
 
 def _kept(row: Row, layout: str) -> str:
@@ -76,7 +75,7 @@ def _pixel_shuffle(graph: Graph, row: Row, sources: list[Value], at: str) -> Val
     x = graph.read(sources[0], FIRST, row)
     scales = {whole(row, s, "scale") for s in axes(layer.scale, rank(row))}
     if rank(row) != 2 or len(scales) != 1:
-        raise ExportError(f"{row.name}: ONNX's DepthToSpace takes 2-D maps and one scale")
+        raise refused(row, "ONNX's DepthToSpace takes 2-D maps and one scale")
     name = graph.node("DepthToSpace", [x.name], row, blocksize=scales.pop(), mode="CRD")
     return Value(name, row.output, FIRST)
 
@@ -153,7 +152,7 @@ def _multiply(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
 def _loss(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
     x = graph.read(sources[0], FIRST, row)
     if rank(row) or graph.loss or "target" in graph.taken:
-        raise ExportError(f"{row.name}: the loss is exported once, for one label an item")
+        raise refused(row, "the loss is exported once, for one label an item")
     graph.loss = True
     y = graph.node("SoftmaxCrossEntropyLoss", [x.name, "target"], row, last=False)
     shape = graph.constant(row, [1], INT)

@@ -9,7 +9,8 @@ from ..rows import Report
 from .code import Call, Line, Lines, Loop
 from .names import Taken, identifier, words
 from .structure import Leaf, Region
-from .torch_layers import ANY, FIRST, LAST, Piece
+from .torch_layers import Piece
+from .volumes import ANY, FIRST, LAST
 
 # Names that an attribute of an nn.Module must not take (dir(nn.Module), torch 2.13).
 MODULE = words(

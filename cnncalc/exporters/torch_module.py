@@ -6,18 +6,27 @@ from typing import Any
 from ..layers.base import Shape
 from ..network import Network
 from ..rows import Report
-from . import torch_shapes, torch_tokens, torch_units
+from . import (
+    torch_activations,
+    torch_pools,
+    torch_select,
+    torch_sequences,
+    torch_shapes,
+    torch_tokens,
+    torch_units,
+)
 from .code import Call, Class, Frame, Lines, Text, Use, loop, skeleton
 from .helpers import TORCH as SMALL
+from .helpers_sequences import TORCH as SEQUENCES
 from .helpers_tokens import TORCH as LARGE
 from .names import PARAMETERS, Taken, camel, comment, identifier
 from .printing import WIDTH, doc, layout
 from .structure import Leaf, Region, structure
 from .torch_forward import Forward, fits, input_names, joined
-from .torch_layers import ANY, FIRST, LAST, Piece, piece
+from .torch_layers import Piece, piece
+from .volumes import ANY, FIRST, canonical, tensor, tokens
 
-HELPERS = SMALL | LARGE
-TOKENS = frozenset(("linear", "layernorm", "attention", "matmul", "embedding", "lstm", "gru"))
+HELPERS = SMALL | LARGE | SEQUENCES
 
 
 def export(network: Network, report: Report, modules: bool = False) -> str:
@@ -29,7 +38,16 @@ def export(network: Network, report: Report, modules: bool = False) -> str:
     return _Writer(network, report, modules).source()
 
 
-_STATED = (torch_shapes, torch_tokens, torch_units)  # loading them states their layers
+# Loading them states their layers.
+_STATED = (
+    torch_activations,
+    torch_pools,
+    torch_select,
+    torch_sequences,
+    torch_shapes,
+    torch_tokens,
+    torch_units,
+)
 
 
 class _Writer:
@@ -40,15 +58,14 @@ class _Writer:
         first = next(iter(report.input_shapes))
         self.shapes.setdefault("input", report.input_shapes[first])
         self.shapes.update({row.name: row.output for row in report.layers})
-        flat = any(r.op in TOKENS and len(r.input[0]) == 2 for r in report.layers)
-        self.tokens = LAST if flat else FIRST
+        self.tokens = tokens(report)
         self.classes: dict[Any, Class] = {}
         self.class_names = Taken(HELPERS)
         self.helpers: dict[str, None] = {}
 
     def canonical(self, shape: Shape) -> str:
         """The layout of a volume at the border of a class."""
-        return ANY if len(shape) == 1 else self.tokens if len(shape) == 2 else FIRST
+        return canonical(shape, self.tokens)
 
     def piece(self, leaf: Leaf, at: str) -> Piece:
         found = piece(leaf.row, at)
@@ -157,9 +174,7 @@ class _Writer:
 
     def tensor(self, shape: Shape) -> tuple[Any, ...]:
         """A volume's sizes in the tensor's order, without the batch."""
-        if self.canonical(shape) == FIRST:
-            return (shape[-1], *shape[:-1])
-        return tuple(shape)
+        return tensor(shape, self.canonical(shape))
 
     def text(self, cls: Class, root: bool) -> list[str]:
         assert cls.frame is not None

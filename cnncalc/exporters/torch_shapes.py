@@ -1,22 +1,15 @@
 """PyTorch's counterparts of the layers that join, cut and reorder."""
 
+from fractions import Fraction
 from typing import Any
 
 from ..layers.base import axes, pads
 from ..layers.reshape import position
 from ..rows import Row
 from .code import Arg, Call
-from .errors import ExportError
-from .torch_layers import ANY, FIRST, LAST, Piece, padding, rank, real, squeeze, to, whole
-
-
-def tensor_axis(axis: Any, ndim: int, layout: str) -> int:
-    """Where axis `axis` of a volume (no batch, channels last) lies in the tensor."""
-    place = position(axis, ndim)
-    assert place is not None
-    if ndim == 1 or layout == LAST:
-        return place + 1
-    return 1 if place == ndim - 1 else place + 2
+from .errors import refused
+from .torch_layers import Piece, padding, to
+from .volumes import ANY, FIRST, LAST, rank, real, squeeze, tensor_axis, whole
 
 
 @to("flatten")
@@ -60,7 +53,7 @@ def _upsample(row: Row, layout: str) -> Piece:
     scale = squeeze([real(s) for s in axes(layer.scale, rank(row))])
     linear = {1: "linear", 2: "bilinear", 3: "trilinear"}
     if not 1 <= rank(row) <= 3:
-        raise ExportError(f"{row.name}: torch does not resize {rank(row)} spatial axes")
+        raise refused(row, f"torch does not resize {rank(row)} spatial axes")
     mode = "nearest" if layer.method == "nearest" else linear[rank(row)]
     args = [Arg("scale_factor", scale)]
     if mode != "nearest":
@@ -72,11 +65,37 @@ def _upsample(row: Row, layout: str) -> Piece:
 @to("pixel_shuffle")
 def _pixel_shuffle(row: Row, layout: str) -> Piece:
     layer: Any = row.layer
-    scale = squeeze([whole(row, s, "scale") for s in axes(layer.scale, rank(row))])
-    if rank(row) != 2 or isinstance(scale, tuple):
-        raise ExportError(f"{row.name}: torch's PixelShuffle takes 2-D maps and one scale")
-    call = Call("nn.PixelShuffle", (Arg("upscale_factor", scale, False),))
-    return Piece((call,), f"F.pixel_shuffle({{0}}, {scale})")
+    scales = tuple(whole(row, s, "scale") for s in axes(layer.scale, rank(row)))
+    if rank(row) != 2 or len(set(scales)) != 1:
+        helper = ("pixel_shuffle",)
+        return Piece((), f"pixel_shuffle({{0}}, {scales!r})", helpers=helper)
+    call = Call("nn.PixelShuffle", (Arg("upscale_factor", scales[0], False),))
+    return Piece((call,), f"F.pixel_shuffle({{0}}, {scales[0]})")
+
+
+RESIZED = {"nearest": "nearest", "nearest_exact": "nearest-exact", "area": "area"}
+
+
+@to("resize")
+def _resize(row: Row, layout: str) -> Piece:
+    """F.interpolate where it has the method; else sums of neighbours, an axis at a time."""
+    layer: Any = row.layer
+    n = rank(row)
+    size = tuple(whole(row, o, "the size") for o in axes(layer.to, n))
+    if n > 3:
+        raise refused(row, f"torch does not resize {n} spatial axes")
+    if layer.method in RESIZED:
+        return Piece((), f'F.interpolate({{0}}, {size!r}, mode="{RESIZED[layer.method]}")')
+    aligned = layer.coordinates == "align_corners"
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[n]
+    native = layer.method == "bilinear" or (n == 2 and layer.cubic == Fraction(-3, 4))
+    if native and layer.coordinates != "asymmetric":
+        mode = "bicubic" if layer.method == "bicubic" else mode
+        corners = ", align_corners=True" if aligned else ""
+        return Piece((), f'F.interpolate({{0}}, {size!r}, mode="{mode}"{corners})')
+    cubic = f", cubic={real(layer.cubic)!r}" if layer.method == "bicubic" else ""
+    expr = f'resize({{0}}, {size!r}, "{layer.coordinates}"{cubic})'
+    return Piece((), expr, helpers=("resize",))
 
 
 @to("channel_shuffle")
@@ -88,30 +107,21 @@ def _channel_shuffle(row: Row, layout: str) -> Piece:
     return Piece((Call("nn.ChannelShuffle", (Arg("groups", groups, False),)),))
 
 
-@to("slice")
-def _slice(row: Row, layout: str) -> Piece:
-    layer: Any = row.layer
-    key = [":"] * (len(row.input[0]) + 1)
-    for axis, start, stop, step in layer._cuts(len(row.input[0])):
-        first = whole(row, start, "start") if start else ""
-        end = "" if stop is None else whole(row, stop, "stop")
-        by = "" if step == 1 else f":{whole(row, step, 'step')}"
-        key[tensor_axis(axis, len(row.input[0]), layout)] = f"{first}:{end}{by}"
-    while len(key) > 1 and key[-1] == ":":
-        key.pop()
-    return Piece((), f"{{0}}[{', '.join(key)}]", layout=layout)
+REDUCED = {"mean": "mean", "sum": "sum", "max": "amax"}
 
 
-@to("mean")
-def _mean(row: Row, layout: str) -> Piece:
+@to(*REDUCED)
+def _reduced(row: Row, layout: str) -> Piece:
     layer: Any = row.layer
-    keep = ", keepdim=True" if layer.keepdims or len(row.output) == len(row.input[0]) else ""
     ndim = len(row.input[0])
     gone = {position(a, ndim) for a in layer.axes}
+    kept = layer.keepdims or (len(row.output) == ndim and len(gone) < ndim)
+    keep = ", keepdim=True" if layer.keepdims or len(row.output) == ndim else ""
     # Channels that stay last keep their layout; else the tensor is read channels last.
-    layout = layout if keep or (ndim - 1 not in gone and len(row.output) != 1) else LAST
-    dims = tuple(sorted(tensor_axis(a, ndim, layout) for a in layer.axes))
-    return Piece((), f"{{0}}.mean(dim={dims if len(dims) > 1 else dims[0]}{keep})", layout=layout)
+    layout = layout if kept or (ndim - 1 not in gone and len(row.output) != 1) else LAST
+    over = tuple(sorted({tensor_axis(a, ndim, layout) for a in layer.axes}))
+    dim = over if len(over) > 1 else over[0]
+    return Piece((), f"{{0}}.{REDUCED[row.op]}(dim={dim}{keep})", layout=layout)
 
 
 @to("concat")
@@ -122,9 +132,12 @@ def _concat(row: Row, layout: str) -> Piece:
     return Piece((), f"torch.cat([{inside}], dim={dim})", layout=layout)
 
 
-@to("add")
+@to("add", "average")
 def _add(row: Row, layout: str) -> Piece:
-    return Piece((), " + ".join(f"{{{i}}}" for i in range(len(row.inputs))), layout=layout)
+    total = " + ".join(f"{{{i}}}" for i in range(len(row.inputs)))
+    if row.op == "average":
+        total = f"({total}) / {len(row.inputs)}"
+    return Piece((), total, layout=layout)
 
 
 @to("multiply")
@@ -154,11 +167,13 @@ def _join(row: Row, layout: str) -> Piece:
 @to("matmul")
 def _matmul(row: Row, layout: str) -> Piece:
     layer: Any = row.layer
-    if len({len(shape) for shape in row.input}) != 1:
-        raise ExportError(f"{row.name}: the torch export multiplies volumes of equal axes only")
-    a = "{0}.mT" if layer.transpose_a else "{0}"
-    b = "{1}.mT" if layer.transpose_b else "{1}"
-    return Piece((), f"torch.matmul({a}, {b})", layout=LAST)
+    most = max(len(shape) for shape in row.input)
+    sides = []
+    for i, turned in enumerate((layer.transpose_a, layer.transpose_b)):
+        missing = most - len(row.input[i])
+        ones = f"[:{', None' * missing}]" if missing else ""
+        sides.append(f"{{{i}}}{ones}" + (".mT" if turned else ""))
+    return Piece((), f"torch.matmul({', '.join(sides)})", layout=LAST)
 
 
 @to("softmax_cross_entropy")

@@ -3,12 +3,10 @@
 from typing import Any
 
 from ..layers.base import axes
-from ..layers.reshape import position
 from ..rows import Row
 from .code import Arg, Call
-from .errors import ExportError
-from .torch_layers import ANY, LAST, Piece, channels, rank, real, to, whole
-from .torch_shapes import tensor_axis
+from .torch_layers import Piece, to
+from .volumes import ANY, LAST, channels, rank, real, tensor_axis, whole
 
 
 @to("stochastic_depth")
@@ -50,16 +48,23 @@ def _parameter(row: Row, layout: str) -> Piece:
     return Piece((), "self.{m}({0})", (call,), layout=LAST, out=LAST, helpers=("Array",))
 
 
+@to("constant")
+def _constant(row: Row, layout: str) -> Piece:
+    layer: Any = row.layer
+    shape = tuple(whole(row, n, "the shape") for n in row.output)
+    expr = f"constant({{0}}, {shape!r}, {real(layer.value)!r})"
+    return Piece((), expr, layout=ANY, out=LAST, helpers=("constant",))
+
+
 @to("embedding")
 def _embedding(row: Row, layout: str) -> Piece:
     layer: Any = row.layer
-    if rank(row):
-        raise ExportError(f"{row.name}: the torch export embeds a vector of words, not a volume")
     args = (
         Arg("num_embeddings", whole(row, layer.vocab, "vocab"), False),
         Arg("embedding_dim", whole(row, layer.dim, "dim"), False),
     )
-    return Piece((), "self.{m}({0}.long())", (Call("nn.Embedding", args),), out=LAST)
+    call = Call("nn.Embedding", args)
+    return Piece((), "self.{m}({0}.long())", (call,), layout=LAST, out=LAST)
 
 
 @to("roll")
@@ -83,109 +88,3 @@ def _windows(row: Row, layout: str) -> Piece:
     window = tuple(whole(row, w, "the window") for w in axes(layer.window, count))
     grid = ", grid=True" if layer.grid else ""
     return Piece((), f"{row.op}({{0}}, {window!r}{grid})", layout=LAST, helpers=(row.op,))
-
-
-@to("gather")
-def _gather(row: Row, layout: str) -> Piece:
-    layer: Any = row.layer
-    dim = tensor_axis(layer.axis, rank(row) + 1, LAST)
-    chosen = list(layer.indices) if isinstance(layer.indices, tuple) else layer.indices
-    return Piece((), "{0}[" + ":, " * dim + f"{chosen!r}]", layout=LAST)
-
-
-@to("split", "chunk")
-def _part(row: Row, layout: str) -> Piece:
-    layer: Any = row.layer
-    dim = tensor_axis(layer.axis, rank(row) + 1, layout)
-    if row.op == "chunk":
-        parts: Any = whole(row, layer.parts, "parts")
-        return Piece((), f"{{0}}.chunk({parts}, dim={dim})[{layer.index}]", layout=layout)
-    if isinstance(layer.parts, tuple):
-        parts = [whole(row, n, "parts") for n in layer.parts]
-    else:
-        n = row.input[0][position(layer.axis, rank(row) + 1) or 0]
-        parts = whole(row, n, "the size") // whole(row, layer.parts, "parts")
-    return Piece((), f"{{0}}.split({parts!r}, dim={dim})[{layer.index}]", layout=layout)
-
-
-# --- attention -----------------------------------------------------------------------------
-
-
-@to("attention")
-def _attention(row: Row, layout: str) -> Piece:
-    layer: Any = row.layer
-    if layer.cosine or layer.relative_bias == "continuous":
-        what = "cosine scores" if layer.cosine else "continuous relative bias"
-        raise ExportError(f"{row.name}: the torch export has no attention with {what}")
-    keys, values, units = (whole(row, n, "the width") for n in layer._widths(row.input))
-    fused = "qkv" in row.weights
-    inputs = tuple(whole(row, s[-1], "the channels") for s in layer._three(row.input))
-    width = keys // whole(row, layer.heads, "heads")
-    scale = None if layer.scale_dim in (None, width) else float(layer.scale_dim) ** -0.5
-    windowed = layer.window is not None and (
-        layer.relative_bias is not None or any(axes(layer.shift, 1))
-    )
-    window: tuple[Arg, ...] = ()
-    if windowed:
-        sizes = tuple(whole(row, w, "the window") for w in layer.windows_of(row.input[0]))
-        shift = None
-        if any(axes(layer.shift, 1)):
-            shift = tuple(whole(row, s, "the shift") for s in axes(layer.shift, len(sizes)))
-        relative = layer.relative_bias is not None
-        window = (Arg("window", sizes), Arg("shift", shift, default=None),
-                  Arg("relative", relative, default=True))  # fmt: skip
-    args = (
-        Arg("features", inputs[0] if fused else inputs, False),
-        Arg("heads", layer.heads, False),
-        Arg("widths", (keys, keys, values), False),
-        *window,
-        Arg("out_features", units if layer.project else None, default=None),
-        Arg("bias", layer.bias, default=True),
-        Arg("out_bias", "output_bias" in row.weights or not layer.project, default=True),
-        Arg("causal", layer.causal, default=False),
-        Arg("scale", scale, default=None),
-        Arg("dropout", real(layer.dropout), default=0),
-    )
-    call = Call("WindowAttention" if windowed else "Attention", args)
-    helpers = ("Attention", "WindowAttention") if windowed else ("Attention",)
-    if len(row.inputs) == 1:
-        return Piece((call,), layout=LAST, helpers=helpers)
-    inside = ", ".join(f"{{{i}}}" for i in range(len(row.inputs)))
-    return Piece((), f"self.{{m}}({inside})", (call,), layout=LAST, helpers=helpers)
-
-
-# --- recurrence ----------------------------------------------------------------------------
-
-MERGED = {"sum": "sum(-2)", "average": "mean(-2)", "multiply": "prod(-2)"}
-
-
-@to("lstm", "gru")
-def _recurrent(row: Row, layout: str) -> Piece:
-    layer: Any = row.layer
-    if rank(row) != 1:
-        raise ExportError(f"{row.name}: torch's {row.op.upper()} reads one sequence an item")
-    two = "recurrent_bias" in row.weights
-    if row.op == "gru" and not layer.resets_after(row.dialect):
-        raise ExportError(f"{row.name}: torch's GRU resets after the recurrent product only")
-    if row.op == "gru" and layer.bias and not two:
-        raise ExportError(f"{row.name}: torch's GRU has two biases a gate, not the "
-                          f"{row.dialect.name} dialect's")  # fmt: skip
-    single = row.op == "lstm" and layer.bias and not two
-    args = (
-        Arg("input_size", channels(row), False),
-        Arg("hidden_size", whole(row, layer.units, "units"), False),
-        Arg("bias", layer.bias, default=True),
-        Arg("batch_first", True),
-        Arg("bidirectional", layer.bidirectional, default=False),
-    )
-    call = Call("LSTM" if single else f"nn.{row.op.upper()}", args)
-    turned = layer.reverse and not layer.bidirectional
-    called = "self.{m}({0}.flip(1))" if turned else "self.{m}({0})"
-    if layer.return_sequences:
-        expr = f"{called}[0]" + (".flip(1)" if turned else "")
-    else:
-        last = "[1][0]" if row.op == "lstm" else "[1]"
-        expr = f"{called}{last}.transpose(0, 1).flatten(1)"
-    if layer.bidirectional and layer.merge != "concat":
-        expr += f".unflatten(-1, (2, -1)).{MERGED[layer.merge]}"
-    return Piece((), expr, (call,), layout=LAST, helpers=("LSTM",) if single else ())
