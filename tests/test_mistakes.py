@@ -100,45 +100,47 @@ def test_two_mistakes_together():
     assert mark(layer, "params", "250").mistakes[0] == "biases-left-out+depth-left-out"
 
 
-@pytest.mark.parametrize(
-    ("op", "fields", "volume", "asked", "answer", "said"),
-    [
-        ("conv", {"filters": 96, "kernel": 11, "stride": 4}, "227x227x3", "params", "34,848",
-         "biases left out"),
-        ("conv", {"filters": 96, "kernel": 11, "stride": 4}, "227x227x3", "params", "11712",
-         "depth (input channels) left out"),
-        ("conv", {"filters": 96, "kernel": 11, "stride": 4}, "227x227x3", "params", "34849",
-         "one bias per layer"),
-        ("conv", {"filters": 96, "kernel": 11, "stride": 4}, "227x227x3", "params", "290400",
-         "neurons for parameters"),
-        ("conv", {"filters": 96, "kernel": 11, "stride": 4}, "227x227x3", "params", "105705600",
-         "no weight sharing"),
-        ("conv", {"filters": 96, "kernel": 11, "stride": 4}, "227x227x3", "flops", "105415200",
-         "MACs for FLOPs"),
-        ("conv", {"filters": 96, "kernel": 11, "stride": 4}, "227x227x3", "output", "54x54x96",
-         "`+1` forgotten"),
-        ("conv", {"filters": 96, "kernel": 11, "stride": 4}, "227x227x3", "output", "217x217x96",
-         "stride ignored"),
-        ("conv", {"filters": 96, "kernel": 11, "stride": 4}, "227x227x3", "output", "96x55x55",
-         "channels first against last"),
-        ("conv", {"filters": 8, "kernel": 3, "groups": 4}, "9x9x8", "params", "584",
-         "groups ignored"),
-        ("conv", {"filters": 8, "kernel": 3}, "9x12x8", "output", "10x7x8", "H and W exchanged"),
-        ("maxpool", {"kernel": 2}, "8x8x6", "output", "4x4x3", "pooling the channels"),
-        ("maxpool", {"kernel": 3, "stride": 2, "round": "floor"}, "8x8x6", "output", "4x4x6",
-         "rounded up instead of down"),
-        ("maxpool", {"kernel": 3, "stride": 2, "round": "ceil"}, "8x8x6", "output", "3x3x6",
-         "rounded down instead of up"),
-        ("batchnorm", {}, "8x8x6", "params", "24", "4C for 2C"),
-        ("dense", {"units": 10}, "8x8x6", "params", "70", "flatten forgotten"),
-        ("flatten", {}, "8x8x6", "output", "64", "depth (input channels) left out"),
-        ("conv_transpose", {"filters": 4, "kernel": 4, "stride": 2, "pad": 1}, "8x8x6", "output",
-         "4x4x4", "transposed confused with normal"),
-        ("depthwise_conv", {"kernel": 3}, "8x8x6", "params", "330", "ordinary convolution"),
-        ("conv", {"filters": 4, "kernel": 3}, "64x64x3", "memory", "60.06 KB", "MB against MiB"),
-        ("conv", {"filters": 4, "kernel": 3}, "64x64x3", "valid", "false", "it fits"),
-    ],
-)  # fmt: skip
+ALEXNET = {"filters": 96, "kernel": 11, "stride": 4}
+MISCONCEPTIONS = [
+    ("conv", ALEXNET, "227x227x3", "params", "34,848", "biases left out"),
+    ("conv", ALEXNET, "227x227x3", "params", "11712", "depth (input channels) left out"),
+    ("conv", ALEXNET, "227x227x3", "params", "34849", "one bias per layer"),
+    ("conv", ALEXNET, "227x227x3", "params", "290400", "neurons for parameters"),
+    ("conv", ALEXNET, "227x227x3", "params", "105705600", "no weight sharing"),
+    ("conv", ALEXNET, "227x227x3", "flops", "105415200", "MACs for FLOPs"),
+    ("conv", ALEXNET, "227x227x3", "output", "54x54x96", "`+1` forgotten"),
+    ("conv", ALEXNET, "227x227x3", "output", "217x217x96", "stride ignored"),
+    ("conv", ALEXNET, "227x227x3", "output", "96x55x55", "channels first against last"),
+    ("conv", {"filters": 8, "kernel": 3, "groups": 4}, "9x9x8", "params", "584", "groups ignored"),
+    ("conv", {"filters": 8, "kernel": 3}, "9x12x8", "output", "10x7x8", "H and W exchanged"),
+    ("maxpool", {"kernel": 2}, "8x8x6", "output", "4x4x3", "pooling the channels"),
+    ("maxpool", {"kernel": 3, "stride": 2, "round": "floor"}, "8x8x6", "output", "4x4x6",
+     "rounded up instead of down"),
+    ("maxpool", {"kernel": 3, "stride": 2, "round": "ceil"}, "8x8x6", "output", "3x3x6",
+     "rounded down instead of up"),
+    ("batchnorm", {}, "8x8x6", "params", "24", "4C for 2C"),
+    ("dense", {"units": 10}, "8x8x6", "params", "70", "flatten forgotten"),
+    ("flatten", {}, "8x8x6", "output", "64", "depth (input channels) left out"),
+    ("conv_transpose", {"filters": 4, "kernel": 4, "stride": 2, "pad": 1}, "8x8x6", "output",
+     "4x4x4", "transposed confused with normal"),
+    ("depthwise_conv", {"kernel": 3}, "8x8x6", "params", "330", "ordinary convolution"),
+    ("conv", {"filters": 4, "kernel": 3}, "64x64x3", "memory", "60.06 KB", "MB against MiB"),
+    ("conv", {"filters": 4, "kernel": 3}, "64x64x3", "valid", "false", "it fits"),
+    ("conv", {"filters": 64, "kernel": 3, "pad": 1}, "224x224x3", "output", "224x224",
+     "the depth left out"),
+    ("conv", {"filters": 8, "kernel": 3}, "16x32x32x3", "output", "16x30x30x8", "a flat kernel"),
+    ("conv", {"filters": 32, "kernel": 4, "stride": 3, "pad": 1}, "121x121x16", "output",
+     "118x118x32", "padding ignored and stride ignored"),
+    ("maxpool", {"kernel": 3, "stride": 2}, "55x55x96", "output", "27x27x32",
+     "depth divided by the kernel"),
+    ("global_avgpool", {}, "19x19x8", "output", "19x19", "a map is left"),
+    ("dense", {"units": 10}, "7x7x40", "output", "1960", "the values that come in"),
+    ("flatten", {}, "7x7x40", "output", "280", "the height left out"),
+    ("dense", {"units": 1000}, "1000x1000x3", "params", "3 million", "one unit"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "fields", "volume", "asked", "answer", "said"), MISCONCEPTIONS)
 def test_the_misconceptions_by_name(op, fields, volume, asked, answer, said):
     verdict = mark(of(op, fields, [volume]), asked, answer)
     assert verdict.verdict == "wrong"
@@ -234,6 +236,35 @@ def test_equivalent_conventions_are_right_and_named():
     assert "rounded" in mark(conv, "params", "0.8K").reasons[0]
     assert mark(conv, "pad", "same").verdict == "right"
     assert mark(conv, "params", 750, accept=("biases-left-out",)).verdict == "right"
+
+
+@pytest.mark.parametrize(
+    ("strides", "answer", "said"),
+    [
+        ((2, 2), "5", "receptive field without strides"),
+        ((1, 1, 1), "27", "kernels multiplied"),
+        ((1, 1, 1), "5", "this layer itself left out"),
+        ((1, 1, 1), "9", "kernels added up"),
+    ],
+)
+def test_receptive_fields_of_chains(strides, answer, said):
+    """3x3 convolutions: 1 + 2*1 + 2*2 = 7 at strides 2, 1 + 2 + 2 + 2 = 7 at stride 1."""
+    layers = [{"conv": {"filters": 4, "kernel": 3, "stride": s}} for s in strides]
+    report = cnncalc.load(json.dumps({"input": "99x99x3", "layers": layers})).derive()
+    last = subject(report, f"conv{len(strides)}")
+    assert mark(last, "receptive_field", "7").verdict == "right"
+    assert said in mark(last, "receptive_field", answer).reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [("28x28x224", "branch 4 left out"), ("28x28x128", "branch 2 only"),
+     ("28x28x256", "only the last branch counted")],
+)  # fmt: skip
+def test_branches_of_a_concatenation(answer, said):
+    join = of("concat", {}, ["28x28x64", "28x28x128", "28x28x32", "28x28x256"])
+    assert mark(join, "output", "28x28x480").verdict == "right"
+    assert said in "\n".join(mark(join, "output", answer).reasons)
 
 
 def test_a_size_that_does_not_fit():

@@ -74,6 +74,17 @@ def _one_filter(subject: Subject) -> Any:
     return inside + ("bias" in row.weights) if row is not None and inside is not None else None
 
 
+def _no_depth(subject: Subject) -> Any:
+    return subject.output[:-1] if len(subject.output) > 1 else None
+
+
+def _field_before(subject: Subject) -> Any:
+    row = only(subject)
+    if row is None:
+        return None
+    return next((r.receptive_field for r in subject.network if r.name == row.inputs[0]), None)
+
+
 def _statistics(row: Row) -> Number:
     return row.params + row.buffers
 
@@ -229,7 +240,10 @@ LISTS: dict[str, tuple[tuple[str, str, Get], ...]] = {
         ("unchanged-size", "width taken as unchanged", _side(1)),
         ("channels-first", "the depth for the width: channels first against last", _axes(-1)),
     ),
+    "output": (("depth-left-out", "the depth left out of the volume", _no_depth),),
     "receptive_field": (
+        ("own-layer-left-out", "this layer itself left out: the field of the one before",
+         _field_before),
         ("own-kernel-only", "this layer's kernel only, the layers before left out",
          _windows(lambda w: w.extent)),
         ("own-kernel-only", "this layer's kernel only, dilation ignored", _windows(lambda w: w.k)),

@@ -6,15 +6,15 @@ only those that confuse one quantity with another or lose a layer of a sum.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 from .. import memory
 from ..derive import Value, count, reach
 from ..formula import Expr, FormulaLimit, compare
-from ..layers.accounts import Account, Mistake
+from ..layers.accounts import WINDOWS, Account, Mistake
 from ..layers.base import Shape
-from ..layers.mistakes import kernels_added
+from ..layers.mistakes import REACHES, kernels_added
 from ..rows import Row
 from .confusions import RARE, confusions
 from .quantities import Quantity
@@ -22,6 +22,7 @@ from .subjects import Subject
 
 MOST_ACCOUNTS = 12_000  # layers derived anew for one question
 DIRECT = ("discarded", "stride", "kernel")  # asked of a field: seldom derived at all
+ALONG = ("receptive_field", "jump")
 LARGEST = 10**15  # a size that no answer has
 TOLD = 6  # pairs that are told for one answer
 
@@ -53,8 +54,9 @@ def explain(subject: Subject, asked: Quantity, correct: Any, matches: Matches,
     mistake in the layer itself.
     """
     rare: list[Suspect] = []
-    for stage in (_single, _elsewhere, _pairs) if deep else (_single,):
-        if vague and stage is not _single:
+    first = _along if asked.name in ALONG else _single
+    for stage in (first, _elsewhere, _pairs) if deep else (first,):
+        if vague and stage is not first:
             break
         found = [
             suspect
@@ -144,6 +146,15 @@ def _single(subject: Subject, asked: Quantity) -> Iterator[Suspect]:
         yield from told
 
 
+def _along(subject: Subject, asked: Quantity) -> Iterator[Suspect]:
+    """One mistake where every layer before counts too: first the same one in all of them."""
+    chain = ancestors(subject)
+    if len(chain) > len(subject.rows):
+        for mistake in REACHES:
+            yield from _suspects(subject, asked, chain, (mistake,))
+    yield from _single(subject, asked)
+
+
 def _elsewhere(subject: Subject, asked: Quantity) -> Iterator[Suspect]:
     """The same mistake from the network's start on, or one in a single earlier layer."""
     chain = ancestors(subject)
@@ -168,10 +179,12 @@ def _pairs(subject: Subject, asked: Quantity) -> Iterator[Suspect]:
         if chain is not mine and len(chain) == len(mine):
             return
         declared = _telling(subject, asked, chain)
-        budget -= len(chain) * len(declared) * (len(declared) - 1) // 2
+        hidden = _rounded_away(subject, chain, declared)
+        pairs = [*combinations(declared, 2), *product(hidden, declared)]
+        budget -= len(chain) * len(pairs)
         if budget < 0:
             return
-        for pair in combinations(declared, 2):
+        for pair in pairs:
             if pair[0].id != pair[1].id:
                 yield from _suspects(subject, asked, chain, pair)
         if chain is mine:
@@ -207,6 +220,23 @@ def _telling(subject: Subject, asked: Quantity, chain: Sequence[Row]) -> list[Mi
         for found in _suspects(subject, asked, chain, (mistake,))
         if _differs(found.value, correct)
     ]
+
+
+def _rounded_away(
+    subject: Subject, chain: Sequence[Row], telling: Sequence[Mistake]
+) -> list[Mistake]:
+    """Common mistakes whose effect the rounding hides, but not beside another mistake:
+    padding ignored at stride 3 may give the right size, and at stride 1 it does not."""
+    found = []
+    for mistake in _declared(chain):
+        if mistake.stage != WINDOWS or mistake.rare or mistake in telling:
+            continue
+        changed = derived(subject, chain, (mistake,))
+        if changed is not None and [r.windows for r in changed.rows] != [
+            r.windows for r in subject.rows
+        ]:
+            found.append(mistake)
+    return found
 
 
 def _declared(rows: Sequence[Row]) -> list[Mistake]:

@@ -50,8 +50,18 @@ def bias_per_input(a: Account) -> Account | None:
     return a.holding(bias=(a.weights["kernel"][0],)) if "bias" in a.weights else None
 
 
+@mistake("input-for-output", "the values that come in given for the units")
+def inputs_for_units(a: Account) -> Account | None:
+    return a._replace(output=(a.weights["kernel"][0],))
+
+
+UNITS_LEFT_OUT = no_filters._replace(words="the number of units left out: one unit only")
+UNITS_BUT_BIASES = no_filters_but_biases._replace(
+    words="the number of units left out of the weights, one bias per unit kept"
+)
+ONE_BIAS = one_bias._replace(words="one bias per layer instead of one per unit")
 CONNECTED = (
-    no_biases, biases_counted, one_bias, bias_per_input, no_filters, no_filters_but_biases,
+    no_biases, biases_counted, ONE_BIAS, bias_per_input, UNITS_LEFT_OUT, UNITS_BUT_BIASES,
     sizes_added, bias_per_weight,
 )  # fmt: skip
 
@@ -71,7 +81,7 @@ class Dense(Layer, op="dense"):
     bias: Any = Flag(default=True)
 
     linear = True
-    mistakes = (not_flattened, no_depth, *CONNECTED, *COMMON)
+    mistakes = (not_flattened, no_depth, inputs_for_units, *CONNECTED, *COMMON)
     examples = (
         ("32x32x3", {"units": 10}),
         ("100", {"units": 7, "bias": False}),

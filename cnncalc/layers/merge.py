@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..formula import Number, compare
-from .accounts import Account, mistake
+from ..formula import Number, compare, total
+from .accounts import Account, Mistake, mistake
 from .base import Dialect, Fix, Flag, Index, Layer, Misfit, Run, Shape, Shapes, product
 from .mistakes import COMMON
 from .reshape import position, volume_text
@@ -43,6 +43,26 @@ def last_branch(a: Account) -> Account | None:
     return a._replace(output=a.inputs[-1])
 
 
+def _without(left: int) -> Mistake:
+    @mistake("branch-left-out", f"branch {left + 1} left out")
+    def change(a: Account) -> Account | None:
+        rest = [shape[-1] for i, shape in enumerate(a.inputs) if i != left]
+        return a.depth(total(rest)) if len(a.inputs) > max(left, 1) else None
+
+    return change
+
+
+def _alone(kept: int) -> Mistake:
+    @mistake("one-branch-only", f"branch {kept + 1} only")
+    def change(a: Account) -> Account | None:
+        return a._replace(output=a.inputs[kept]) if len(a.inputs) > kept else None
+
+    return change
+
+
+BRANCHES = (*map(_without, range(8)), *map(_alone, range(1, 8)))
+
+
 @mistake("depths-multiplied", "the depths multiplied instead of added")
 def depths_multiplied(a: Account) -> Account | None:
     return a.depth(product([shape[-1] for shape in a.inputs]))
@@ -58,10 +78,7 @@ def all_added(a: Account) -> Account | None:
 
 @mistake("concat-for-add", "add confused with concat: the depth stays as it is")
 def as_concat(a: Account) -> Account | None:
-    total: Number = 0
-    for shape in a.inputs:
-        total = total + shape[-1]
-    return a.depth(total)
+    return a.depth(total(shape[-1] for shape in a.inputs))
 
 
 class Concat(Layer, op="concat"):
@@ -77,7 +94,7 @@ class Concat(Layer, op="concat"):
 
     axis: Any = Index(default=-1)
 
-    mistakes = (as_sum, last_branch, depths_multiplied, all_added, *COMMON)
+    mistakes = (as_sum, last_branch, depths_multiplied, all_added, *BRANCHES, *COMMON)
     inputs_min = 2
     inputs_max = MOST
     examples = (

@@ -261,6 +261,14 @@ def flattened(a: Account) -> Account | None:
     return a._replace(output=(product(a.output),)) if len(a.output) > 1 else None
 
 
+@mistake("flat-kernel", "a flat kernel: it slides along height and width only", rare=True)
+def flat_kernel(a: Account) -> Account | None:
+    """The first axis of a 3-D volume, time or slices, taken as it comes in."""
+    if len(a.windows) != 3:
+        return None
+    return a.sized((a.inputs[0][0], *a.output[1:]))
+
+
 # --- weights ----------------------------------------------------------------------------
 
 
@@ -303,12 +311,12 @@ def no_depth(layer: "Layer", inputs: "tuple[Shape, ...]") -> "Any":
     return None if len(inputs[0]) < 2 else _channels(layer, inputs, 1)
 
 
-@setting("rgb-left-out", "rgb_assumed left out: the picture taken as grey")
+@setting("rgb-left-out", "RGB left out: the picture taken as grey")
 def no_rgb(layer: "Layer", inputs: "tuple[Shape, ...]") -> "Any":
     return None if differ(inputs[0][-1], 3) or len(inputs[0]) < 2 else _channels(layer, inputs, 1)
 
 
-@setting("rgb-assumed", "rgb_assumed assumed: 3 input channels")
+@setting("rgb-assumed", "RGB assumed: 3 input channels")
 def rgb_assumed(layer: "Layer", inputs: "tuple[Shape, ...]") -> "Any":
     return None if len(inputs[0]) < 2 else _channels(layer, inputs, 3)
 
@@ -464,7 +472,15 @@ def own_stride(a: Account) -> Account | None:
     return a._replace(steps=tuple(s._replace(steps=s.steps * s.jump) for s in a.steps))
 
 
-REACHES: tuple[Mistake, ...] = (no_jumps, kernels_added, own_stride)
+@mistake("kernels-multiplied", "kernels multiplied instead of k - 1 of each added", rare=True)
+def kernels_multiplied(a: Account) -> Account | None:
+    """Each layer's field is its kernel times the field before: a jump of that size."""
+    if not a.steps:
+        return None
+    return a._replace(steps=tuple(s._replace(jump=s.steps + 1) for s in a.steps))
+
+
+REACHES: tuple[Mistake, ...] = (no_jumps, kernels_added, own_stride, kernels_multiplied)
 COMMON: tuple[Mistake, ...] = (
-    *REACHES, unchanged, unchanged_size, exchanged, kernel_exchanged, channels_first,
+    *REACHES, unchanged, unchanged_size, exchanged, kernel_exchanged, channels_first, flat_kernel,
 )  # fmt: skip

@@ -52,6 +52,12 @@ def divided_channels(a: Account) -> Account | None:
     return a.depth(a.output[-1] // a.windows[0].s)
 
 
+@mistake("channels-pooled", "pooling the channels too: depth divided by the kernel", rare=True)
+def divided_by_kernel(a: Account) -> Account | None:
+    w = a.windows[0]
+    return a.depth(a.output[-1] // w.k) if differ(w.k, w.s) else None
+
+
 def _given(words: str, shapes: Callable[[Account, Shape], dict[str, Shape]]) -> Mistake:
     @mistake("pooling-parameters", f"pooling given parameters{words}")
     def change(a: Account) -> Account | None:
@@ -96,7 +102,7 @@ def pooling_ignored(a: Account) -> Account | None:
 
 POOLING = (
     PARAMETERS[0], *SIZES, stride_is_kernel, pooled_channels, divided_channels, depth_one,
-    padded_depth, *PARAMETERS[1:], pool_macs, pooling_ignored, *COMMON,
+    divided_by_kernel, padded_depth, *PARAMETERS[1:], pool_macs, pooling_ignored, *COMMON,
 )  # fmt: skip
 
 
@@ -212,6 +218,11 @@ class AvgPool(_Pool, op="avgpool"):
         return _lax.avg_pool(run, x, self)
 
 
+@mistake("channels-pooled", "the channels pooled instead of the positions: a map is left")
+def map_left(a: Account) -> Account | None:
+    return a._replace(output=a.inputs[0][:-1])
+
+
 @mistake("channels-pooled", "the channels pooled instead of the positions")
 def channels_pooled(a: Account) -> Account | None:
     return a._replace(output=(*a.inputs[0][:-1], 1))
@@ -228,7 +239,15 @@ class _GlobalPool(Layer):
     keepdims: Any = Flag(default=False)
 
     needs_spatial = True
-    mistakes = (all_pooled, channels_pooled, *PARAMETERS, pool_macs, pooling_ignored, *COMMON)
+    mistakes = (
+        all_pooled,
+        channels_pooled,
+        map_left,
+        *PARAMETERS,
+        pool_macs,
+        pooling_ignored,
+        *COMMON,
+    )
     examples = (
         ("7x7x16", {}),
         ("7x5x4", {"keepdims": True}),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, compare, maximum
-from .accounts import Account, mistake
+from .accounts import Account, Mistake, mistake
 from .base import (
     Axes,
     Count,
@@ -74,6 +74,20 @@ def sizes_added(a: Account) -> Account | None:
     return a._replace(output=(total,))
 
 
+def _axis_left_out(axis: int, name: str) -> Mistake:
+    @mistake("axis-left-out", f"the {name} left out", rare=True)
+    def change(a: Account) -> Account | None:
+        sizes = a.inputs[0]
+        if len(sizes) != 3:
+            return None
+        return a._replace(output=(product(sizes[:axis] + sizes[axis + 1 :]),))
+
+    return change
+
+
+AXES = (_axis_left_out(0, "height"), _axis_left_out(1, "width"))
+
+
 @mistake("map-left-out", "only the channels left: height and width left out")
 def no_map(a: Account) -> Account | None:
     return a._replace(output=(a.inputs[0][-1],))
@@ -83,7 +97,7 @@ class Flatten(Layer, op="flatten"):
     """Stretches a volume into a flat vector, channels varying fastest."""
 
     in_place = True
-    mistakes = (not_flattened, no_depth, no_map, sizes_added, *COMMON)
+    mistakes = (not_flattened, no_depth, no_map, sizes_added, *AXES, *COMMON)
     examples = (("5x6x4", {}), ("7x3", {}), ("10", {}), ("2x3x4x5", {}))
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
