@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 import cnncalc
 from cnncalc.diagnostics import Problem
 from cnncalc.importers import convert
-from cnncalc.importers.onnx import activations, joins, moving, reading, weighted  # noqa: F401
+from cnncalc.importers.onnx import reading
 from cnncalc.importers.onnx.core import Converter
 from cnncalc.importers.onnx.patterns import recognised
 from cnncalc.importers.onnx.values import Tensor

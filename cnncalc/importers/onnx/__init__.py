@@ -4,12 +4,12 @@ import os
 
 from ..draft import Draft
 from ..writing import write
-from . import activations, joins, moving, weighted
+from . import tables
 from .core import Converter
 from .patterns import recognised
 from .reading import load
 
-_TABLES = (activations, joins, moving, weighted)  # loading them registers the operators
+_TABLES = tables  # loaded: the operators are registered
 
 
 def convert(path: str) -> str:

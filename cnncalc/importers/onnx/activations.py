@@ -49,12 +49,13 @@ def elu(c: Converter, node: Node) -> None:
 @handles("HardSigmoid")
 def hardsigmoid(c: Converter, node: Node) -> None:
     """torch's slope is 1/6; ONNX's own default is 1/5."""
-    x = c.tensor(node)
     alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
-    note = ""
-    if abs(alpha - 1 / 6) > 1e-4 or abs(beta - 0.5) > 1e-6:
-        note = f"the slope is {decimal(alpha)}, here 1/6"
-    c.set(node, x._replace(ref=c.emit(node, "hardsigmoid", {}, [x.ref], note=note)))
+    fields: dict[str, Any] = {}
+    if abs(alpha - 1 / 6) > 1e-4:
+        fields["alpha"] = decimal(alpha)
+    if abs(beta - 0.5) > 1e-6:
+        fields["beta"] = decimal(beta)
+    keep(c, node, "hardsigmoid", fields, c.tensor(node))
 
 
 @handles("PRelu")

@@ -69,6 +69,10 @@ class Converter:
             value = self.values.get(name)
             if isinstance(value, Tensor) and value.ref not in self.draft.outputs:
                 self.draft.outputs.append(value.ref)
+        if self.draft.outputs and not self.draft.items:  # views of the input alone
+            note = "the model only rearranges axes of size 1"
+            same = self.draft.add("identity", {}, self.draft.outputs[:1], "", note)
+            self.draft.outputs[:] = [same]
         if not self.draft.outputs or not self.draft.items:
             raise refuse("no output of the model depends on its input")
         return self.draft

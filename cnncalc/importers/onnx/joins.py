@@ -203,6 +203,23 @@ def _array(c: Converter, node: Node, x: Tensor, k: Const, places: tuple[int, ...
     c.set(node, x._replace(ref=ref))
 
 
+@handles("Where")
+def where(c: Converter, node: Node) -> None:
+    """A tensor with constants put in some places: the size stays."""
+    xs = [v for i in range(1, 3) if isinstance(v := c.value(node, i), Tensor)]
+    k = next((v for i in range(1, 3) if isinstance(v := c.value(node, i), Const)), None)
+    mask = c.const(node, 0)
+    if len(xs) != 1 or k is None or (k.weights and not all(one(n) for n in k.shape)):
+        raise Unknown
+    (x,) = xs
+    for shape in (mask.shape, k.shape):
+        more = x.rank - len(shape)
+        if more < 0 or not all(one(n) or same(n, x.sizes[i + more]) for i, n in enumerate(shape)):
+            raise Unknown
+    note = "Where with constants is left out: it changes no size"
+    c.set(node, x._replace(ref=c.emit(node, "identity", {}, [x.ref], note=note)))
+
+
 def _count(c: Converter, name: str) -> int:
     found = product(c.weights.get(name, (0,)))
     return found if isinstance(found, int) else 0

@@ -14,6 +14,7 @@ SMALL = 1 << 16  # values of a constant that are looked at; larger ones are weig
 MAX_DIM = 10**9
 FIRST_OPSET = 7
 ORDINARY = ("", "ai.onnx")
+COMPOSED = frozenset({"Attention"})
 
 
 class Node(NamedTuple):
@@ -69,7 +70,20 @@ def load(path: str) -> Model:
         raise refuse(f"'{shorten(path, 200)}' holds no ONNX graph, or one without operators")
     if proto.functions:
         proto = _inlined(proto)
+    if any(n.op_type in COMPOSED and n.domain in ORDINARY for n in proto.graph.node):
+        proto = _taken_apart(proto)
     return _model(proto)
+
+
+def _taken_apart(proto: Any) -> Any:
+    """Operators that ONNX itself defines by others, and no layer stands for: by these."""
+    from onnx import inliner
+
+    chosen = [("", op) for op in COMPOSED]
+    try:
+        return inliner.inline_selected_functions(proto, chosen, inline_schema_functions=True)
+    except Exception:  # an onnx that cannot, a model that it refuses: they stay opaque
+        return proto
 
 
 def _inlined(proto: Any) -> Any:

@@ -54,6 +54,11 @@ def one(n: Number) -> bool:
     return isinstance(n, int) and n == 1
 
 
+def is_number(n: Any, value: int) -> bool:
+    """Is a size this very number?"""
+    return isinstance(n, int) and n == value
+
+
 def same(a: Number, b: Number) -> bool:
     return a == b or compare(a, b) == 0
 

@@ -67,20 +67,52 @@ def conv_transpose(c: Converter, node: Node) -> None:
     x, w, bias = c.tensor(node), c.const(node, 1), c.value(node, 2)
     if x.rank < 3 or w.rank != x.rank or isinstance(bias, Tensor):
         raise Unknown
-    if node.attributes.get("output_shape"):
-        raise Unknown
     groups = node.attributes.get("group", 1)
     fields: dict[str, Any] = {"filters": w.shape[1] * groups, **_sliding(node, w.shape[2:])}
     fields |= {"groups": groups, "bias": trained(bias)}
-    fields["output_pad"] = plain(node.attributes.get("output_padding") or [0] * (x.rank - 2))
+    added = node.attributes.get("output_padding") or [0] * (x.rank - 2)
+    cut = _cut(node, x, w.shape[2:], added)
+    if cut is not None:
+        fields["pad"] = cut[0]
+        added = [n + more for n, more in zip(added, cut[1], strict=True)]
+    fields["output_pad"] = plain(added)
     ref = c.emit(node, "conv_transpose", fields, [c.image(x)], [w, bias])
     c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+def _cut(
+    node: Node, x: Tensor, kernel: Sequence[Number], added: Sequence[int]
+) -> tuple[Any, list[int]] | None:
+    """What `output_shape` or SAME takes off a transposed convolution: `pad`, more `output_pad`.
+
+    ONNX ConvTranspose: s(n - 1) + output_padding + K - output_shape in all, and n·s positions
+    where the padding is SAME; the odd one at the end for SAME_UPPER, else at the start.
+    """
+    auto, wanted = node.attributes.get("auto_pad", "NOTSET"), node.attributes.get("output_shape")
+    if not wanted and not auto.startswith("SAME"):
+        return None
+    if wanted and len(wanted) != len(kernel):
+        raise Unknown
+    ones = [1] * len(kernel)
+    strides, dilations = (node.attributes.get(a) or ones for a in ("strides", "dilations"))
+    before, after, more = [], [], []
+    for i, k in enumerate(kernel):
+        total = (k - 1) * dilations[i] + 1 + added[i] - strides[i]
+        if wanted:
+            total = total + strides[i] * x.sizes[i + 2] - wanted[i]
+        if not isinstance(total, int):
+            raise Unknown
+        more.append(max(-total, 0) if wanted else 0)  # SAME adds none, in ONNX Runtime
+        less, rest = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
+        before.append(less if auto == "SAME_UPPER" else rest)
+        after.append(rest if auto == "SAME_UPPER" else less)
+    return padding(before, after), more
 
 
 @handles("MaxPool", "AveragePool")
 def pool(c: Converter, node: Node) -> None:
     x = c.tensor(node)
-    if x.rank < 3 or len([o for o in node.outputs if o]) > 1:
+    if x.rank < 3 or any(c.readers.get(o, 0) for o in node.outputs[1:] if o):
         raise Unknown
     kernel = node.attributes.get("kernel_shape")
     if not kernel or len(kernel) != x.rank - 2:
@@ -135,7 +167,7 @@ def instancenorm(c: Converter, node: Node) -> None:
 def groupnorm(c: Converter, node: Node) -> None:
     x = c.tensor(node)
     gamma, beta = c.const(node, 1), c.const(node, 2)
-    if not alike(gamma.shape, [x.sizes[1]]):
+    if not alike([n for n in gamma.shape if n != 1], [x.sizes[1]]):
         raise Unknown  # opset 18 scaled whole groups
     fields = {"groups": node.attributes.get("num_groups", 1), "affine": bool(gamma.weights)}
     fields["eps"] = decimal(node.attributes.get("epsilon", 1e-5))

@@ -11,13 +11,13 @@ from ...diagnostics import Problem
 from ...dialects import dialect
 from ...source import shorten
 from ..draft import Draft, refuse
-from ..onnx import activations, joins, moving, weighted
+from ..onnx import tables
 from ..onnx.core import Converter
 from ..onnx.patterns import recognised
 from ..writing import write
 from .aten import Translator
 
-_TABLES = (activations, joins, moving, weighted)  # loading them registers the operators
+_TABLES = tables  # loaded: the operators are registered
 
 
 def convert(target: str, inputs: Sequence[str] = ()) -> str:
