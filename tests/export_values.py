@@ -147,14 +147,19 @@ class Case:
         yield np.stack([turned(p[d + "recurrent"]).T for d in layer.directions()])
         if layer.bias:
             found = [two(d) for d in layer.directions()]
-            yield np.stack([a for a, _ in found])
-            if found[0][1] is not None:
-                yield np.stack([b for _, b in found])
+            pairs = [a if b is None else np.concatenate([a, b]) for a, b in found]
+            yield np.stack(pairs)
+            if "candidate_bias" in p:
+                yield np.stack([p[d + "candidate_bias"] for d in layer.directions()])
 
     def of_onnx(self):
         if self.op in ("lstm", "gru"):
             return list(self.recurrent(torch=False))
-        kept = ("parameter", "positional", "class_token", "embedding", "attention", "linear",
+        if self.op == "attention":
+            late = ("output", "output_bias")
+            order = [n for n in self.params if n not in late]
+            return [self.params[n] for n in (*order, *(n for n in late if n in self.params))]
+        kept = ("parameter", "positional", "class_token", "embedding", "linear",
                 "opaque")  # fmt: skip
         found = list(self.params.values()) if self.op in kept else self.shared()
         return [*found, *self.buffers.values()]

@@ -115,7 +115,7 @@ def test_hostile_names_stay_data():
     [
         (net("dense: 10\n    name: head", input="HxWx3"), ["head", "--set"]),
         (net("avgpool: {kernel: 2, dilation: 2}\n    name: p"), ["p:", "dilation"]),
-        (net("pixel_shuffle: 2\n    name: s", input="8x8"), ["s:", "DepthToSpace"]),
+        (net("lrn: {size: 4}\n    name: s"), ["s:", "odd"]),
     ],
 )
 def test_what_has_no_counterpart_is_refused_by_name(spec, words):

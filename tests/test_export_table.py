@@ -10,6 +10,7 @@ DIALECTS = {"lstm": ("cs231n", "torch"), "gru": ("cs231n", "torch", "jax")}
 # What a target refuses of an op's examples, and the words that say why.
 REFUSED = {
     "torch": {"opaque": "sizes alone"},
+    "onnx": {"opaque": "sizes alone", "lrn": "odd sizes"},
 }  # fmt: skip
 
 

@@ -1,9 +1,14 @@
 """`export --to torch` of tokens, windows and recurrence: PyTorch finds what was derived."""
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from export_cases import net
+from export_values import run_onnx
 from test_export_torch import built, source_of
+
+from cnncalc.exporters import export
 
 T = "16x8"
 M = "6x6x8"
@@ -119,3 +124,16 @@ def test_networks_of_tokens(spec):
     source = check(spec)
     assert source.count("class ") >= 3
     assert "range(2)" in source
+
+
+@pytest.mark.parametrize("spec", [VIT, SWIN])
+def test_networks_of_tokens_in_onnx(spec):
+    network, _ = source_of(spec)
+    report = network.derive()
+    data = export(network, "onnx")
+    (shape,) = report.input_shapes.values()
+    x = np.ones((2, shape[-1], *shape[:-1]), np.float32)
+    (found,) = run_onnx(data, {"input": x})
+    assert found.shape == (2, 5)
+    held = onnx.load_model_from_string(data).graph.initializer
+    assert sum(int(np.prod(i.dims)) for i in held) == report.totals.params

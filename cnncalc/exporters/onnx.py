@@ -18,6 +18,7 @@ from .errors import ExportError, refused
 from .volumes import ANY, FIRST, LAST, canonical, tensor, tokens
 
 OPSET, IR = 17, 8
+INT = np.int64
 MOST = 2**31 - 2**20
 
 
@@ -53,7 +54,15 @@ def model(network: Network, report: Report, weights: bool = True) -> Any:
         import onnx  # noqa: F401
     except ImportError:
         raise ExportError("export to ONNX needs onnx: pip install 'cnncalc[onnx]'") from None
-    from . import onnx_activations, onnx_layers, onnx_shapes, onnx_units  # noqa: F401  (stated)
+    from . import (  # noqa: F401  (they state their layers)
+        onnx_activations,
+        onnx_layers,
+        onnx_select,
+        onnx_sequences,
+        onnx_shapes,
+        onnx_tokens,
+        onnx_units,
+    )
 
     return Graph(network, report, weights).build()
 
@@ -71,7 +80,7 @@ class Graph:
         self.moved: dict[tuple[str, str], Value] = {}
         self.bytes = 0
         self.random = np.random.default_rng(0)
-        self.loss = False
+        self.loss: Row | None = None  # the layer that reads labels
         self.tokens = tokens(report)
 
     # --- pieces ----------------------------------------------------------------------
@@ -96,6 +105,15 @@ class Graph:
         name = row.name if last else self.fresh(f"{row.name}/{op}")
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
+
+    def several(
+        self, op: str, inputs: Sequence[str], outputs: Sequence[str], row: Row, **attributes: Any
+    ) -> None:
+        """Adds a node of several outputs."""
+        from onnx import helper
+
+        name = self.fresh(f"{row.name}/{op}")
+        self.nodes.append(helper.make_node(op, list(inputs), outputs, name=name, **attributes))
 
     def constant(self, row: Row, values: Any, dtype: Any = np.float32) -> str:
         """A constant that is no parameter: the output of a Constant node."""
@@ -168,8 +186,9 @@ class Graph:
                 at = self.canonical(volumes[0].shape)
             self.values[row.name] = TABLE[row.op](self, row, known, at)
         outputs = [self._output(name) for name in self.network.graph().outputs]
-        if self.loss:
-            inputs.append(helper.make_tensor_value_info("target", TensorProto.INT64, ["N"]))
+        if self.loss is not None:
+            dims = _dims(self.loss.input[0][:-1])
+            inputs.append(helper.make_tensor_value_info("target", TensorProto.INT64, ["N", *dims]))
         graph = helper.make_graph(
             self.nodes, _plain(self.report.name) or "network", inputs, outputs, self.initialisers
         )
@@ -187,16 +206,28 @@ class Graph:
     def _info(self, value: Value) -> Any:
         from onnx import TensorProto, helper
 
-        sizes = tensor(value.shape, value.layout)
-        dims = [n if isinstance(n, int) else _plain(str(n)) for n in sizes]
+        if self.loss is not None and value.name == self.loss.name:
+            return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [1])
+        dims = _dims(tensor(value.shape, value.layout))
         return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, ["N", *dims])
+
+
+def _dims(sizes: Shape) -> list[int | str]:
+    return [n if isinstance(n, int) else _plain(str(n)) for n in sizes]
 
 
 def _plain(text: str) -> str:
     return "".join(c for c in text if c.isprintable())[:200]
 
 
-def unary(graph: Graph, row: Row, sources: list[Value], at: str, op: str, **attributes: Any) -> Value:  # noqa: E501  # fmt: skip
-    """A node that keeps the layout."""
-    name = graph.node(op, [sources[0].name], row, **attributes)
+def unary(
+    graph: Graph, row: Row, sources: list[Value], at: str, op: str, *more: str, **attributes: Any
+) -> Value:
+    """A node that keeps the layout; `more` are further inputs."""
+    name = graph.node(op, [sources[0].name, *more], row, **attributes)
     return Value(name, row.output, at if len(row.output) > 1 else ANY)
+
+
+def kept(row: Row, layout: str) -> str:
+    """The layout of a layer's output that is a volume still."""
+    return layout if len(row.output) > 1 else ANY

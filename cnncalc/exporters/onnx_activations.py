@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from ..layers.reshape import position
 from ..rows import Row
-from .onnx import Graph, Value, to, unary
-from .volumes import FIRST, LAST, channels, rank
+from .onnx import INT, Graph, Value, to, unary
+from .onnx_select import sliced
+from .volumes import FIRST, channels, rank, tensor_axis, whole
 
 PLAIN = {
     "identity": "Identity", "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh",
     "softplus": "Softplus", "hardswish": "HardSwish",
+    "softsign": "Softsign", "selu": "Selu", "abs": "Abs", "exp": "Exp",
 }  # fmt: skip
 
 
@@ -22,14 +25,89 @@ def _plain(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
 
 @to("hardsigmoid")
 def _hardsigmoid(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    return unary(graph, row, sources, at, "HardSigmoid", alpha=1 / 6, beta=0.5)
+    layer: Any = row.layer
+    slope, offset = float(layer.alpha), float(layer.beta)
+    return unary(graph, row, sources, at, "HardSigmoid", alpha=slope, beta=offset)
 
 
-@to("relu6")
-def _relu6(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    limits = [graph.constant(row, 0.0), graph.constant(row, 6.0)]
-    name = graph.node("Clip", [sources[0].name, *limits], row)
-    return Value(name, row.output, sources[0].layout)
+@to("relu6", "clip", "hardtanh")
+def _clip(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
+    layer: Any = row.layer
+    ends = (0, 6) if row.op == "relu6" else (layer.low, layer.high)
+    limits = ["" if v is None else graph.constant(row, float(v)) for v in ends]
+    if not limits[-1]:
+        limits.pop()
+    return unary(graph, row, sources, at, "Clip", *limits)
+
+
+@to("celu", "hardshrink", "softshrink")
+def _with_number(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
+    value = float(next(iter(row.layer.values().values())))
+    if row.op == "celu":
+        return unary(graph, row, sources, at, "Celu", alpha=value)
+    bias = value if row.op == "softshrink" else 0.0
+    return unary(graph, row, sources, at, "Shrink", lambd=value, bias=bias)
+
+
+@to("power")
+def _power(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
+    layer: Any = row.layer
+    exponent = graph.constant(row, float(layer.exponent))
+    return unary(graph, row, sources, at, "Pow", exponent)
+
+
+@to("rescale")
+def _rescale(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
+    layer: Any = row.layer
+    x, shifted = sources[0], layer.offset != 0
+    y = graph.node("Mul", [x.name, graph.constant(row, float(layer.scale))], row, last=not shifted)
+    if shifted:
+        y = graph.node("Add", [y, graph.constant(row, float(layer.offset))], row)
+    return Value(y, row.output, x.layout)
+
+
+@to("log_sigmoid", "tanhshrink")
+def _two_steps(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
+    x = sources[0].name
+    if row.op == "tanhshrink":
+        y = graph.node("Tanh", [x], row, last=False)
+        return Value(graph.node("Sub", [x, y], row), row.output, sources[0].layout)
+    y = graph.node("Softplus", [graph.node("Neg", [x], row, last=False)], row, last=False)
+    return Value(graph.node("Neg", [y], row), row.output, sources[0].layout)
+
+
+@to("glu")
+def _glu(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
+    layer: Any = row.layer
+    x, ndim = sources[0], len(row.input[0])
+    axis = tensor_axis(layer.axis, ndim, x.layout)
+    half = whole(row, row.output[position(layer.axis, ndim) or 0], "the size")
+    a, b = (
+        sliced(graph, row, x.name, [(axis, *ends, 1)], last=False)
+        for ends in ((0, half), (half, 2 * half))
+    )
+    gate = graph.node("Sigmoid", [b], row, last=False)
+    return Value(graph.node("Mul", [a, gate], row), row.output, x.layout)
+
+
+@to("normalise")
+def _normalise(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
+    """x/max(|x|, eps)"""
+    layer: Any = row.layer
+    x = sources[0]
+    axis = tensor_axis(layer.axis, len(row.input[0]), x.layout)
+    p = whole(row, layer.p, "p")
+    if p in (1, 2):
+        norm = graph.node(f"ReduceL{p}", [x.name], row, last=False, axes=[axis], keepdims=1)
+    else:
+        y = graph.node("Abs", [x.name], row, last=False)
+        y = graph.node("Pow", [y, graph.constant(row, float(p))], row, last=False)
+        axes_ = graph.constant(row, [axis], INT)
+        y = graph.node("ReduceSum", [y, axes_], row, last=False, keepdims=1)
+        norm = graph.node("Pow", [y, graph.constant(row, 1 / p)], row, last=False)
+    least = graph.constant(row, float(layer.eps))
+    norm = graph.node("Max", [norm, least], row, last=False)
+    return unary(graph, row, sources, at, "Div", norm)
 
 
 @to("leaky_relu")
@@ -46,8 +124,10 @@ def _elu(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
 
 @to("softmax", "log_softmax")
 def _softmax(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
+    layer: Any = row.layer
     op = "Softmax" if row.op == "softmax" else "LogSoftmax"
-    return unary(graph, row, sources, at, op, axis=-1 if sources[0].layout == LAST else 1)
+    axis = tensor_axis(layer.axis, len(row.input[0]), sources[0].layout)
+    return unary(graph, row, sources, at, op, axis=axis)
 
 
 @to("silu", "mish")

@@ -8,10 +8,8 @@ from ..dialects import clipped_rule, floor_rule
 from ..layers.base import axes
 from ..rows import Row
 from .errors import refused
-from .onnx import Graph, Value, to
+from .onnx import INT, Graph, Value, to
 from .volumes import ANY, FIRST, channels, rank, whole
-
-INT = np.int64
 
 
 def window_fields(row: Row) -> dict[str, Any]:
@@ -193,11 +191,15 @@ def _global(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
 
 @to("adaptive_avgpool")
 def _adaptive(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    """Means of the windows' rows, then of their columns: the windows are boxes."""
     layer: Any = row.layer
-    x = graph.read(sources[0], FIRST, row)
+    wanted = [whole(row, n, "the output size") for n in axes(layer.size, rank(row))]
+    return adaptive(graph, row, sources[0], wanted)
+
+
+def adaptive(graph: Graph, row: Row, source: Value, wanted: list[int]) -> Value:
+    """Means of the windows' rows, then of their columns: the windows are boxes."""
+    x = graph.read(source, FIRST, row)
     sizes = [whole(row, n, "the input's size") for n in row.input[0][:-1]]
-    wanted = [whole(row, n, "the output size") for n in axes(layer.size, len(sizes))]
     if all(n % o == 0 for n, o in zip(sizes, wanted, strict=True)):
         steps = [n // o for n, o in zip(sizes, wanted, strict=True)]
         if all(step == 1 for step in steps):

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from ..rows import Row
-from .onnx import Graph, Value, to
-from .onnx_layers import INT, bias
+from .errors import refused
+from .onnx import INT, Graph, Value, to
+from .onnx_layers import bias
 from .volumes import ANY, FIRST, LAST, channels, rank, whole
 
 
@@ -92,27 +93,30 @@ def _lrn(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
     layer: Any = row.layer
     x = graph.read(sources[0], FIRST, row)
     size = whole(row, layer.size, "size")
+    if size % 2 == 0:
+        raise refused(row, f"ONNX Runtime's LRN takes odd sizes, not {size}")
     alpha = float(layer.alpha) * (1 if row.dialect.lrn_divides else size)
     name = graph.node("LRN", [x.name], row, size=size, alpha=alpha, beta=float(layer.beta),
                       bias=float(layer.k))  # fmt: skip
     return Value(name, row.output, x.layout)
 
 
-@to("scale")
+@to("scale", "layer_scale")
 def _scale(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
-    layer: Any = row.layer
     x = sources[0]
     per = (channels(row), *(1,) * (rank(row) if x.layout == FIRST else 0))
     factor = graph.param(row, "scale", per, 1.0)
-    y = graph.node("Mul", [x.name, factor], row, last=not layer.bias)
-    if layer.bias:
+    y = graph.node("Mul", [x.name, factor], row, last="bias" not in row.weights)
+    if "bias" in row.weights:
         y = graph.node("Add", [y, graph.param(row, "bias", per, 0.0)], row)
     return Value(y, row.output, x.layout)
 
 
-@to("dropout")
+@to("dropout", "stochastic_depth")
 def _dropout(graph: Graph, row: Row, sources: list[Value], at: str) -> Value:
     layer: Any = row.layer
+    if row.op == "stochastic_depth":  # in inference nothing is dropped
+        return Value(graph.node("Identity", [sources[0].name], row), row.output, sources[0].layout)
     ratio = graph.constant(row, float(layer.rate))
     name = graph.node("Dropout", [sources[0].name, ratio], row)
     return Value(name, row.output, sources[0].layout)

@@ -31,7 +31,7 @@ def attention(layer: "Attention", run: "Pass", *xs: Any) -> Any:
     scores = ag.matmul(q, _swapped(k))
     if layer.relative_bias is not None:
         scores = scores + relative_bias(layer, arrays, shapes[0], xs[0])
-    hidden = _mask(layer, shapes[0], scores.shape)
+    hidden = hidden_pairs(layer, shapes[0], scores.shape)
     if hidden is not None:
         scores = scores + hidden.astype(str(scores.dtype))
     weights = ag.softmax(scores, axis=-1)
@@ -99,11 +99,11 @@ def relative_bias(layer: "Attention", arrays: dict[str, Any], shape: Any, x: Any
     if table is None:
         table = _continuous(arrays, window, x)
     tokens = prod(window)
-    rows = ag.take(table, _distances(window).reshape(-1), axis=0)
+    rows = ag.take(table, distances(window).reshape(-1), axis=0)
     return ag.transpose(ag.reshape(rows, (tokens, tokens, layer.heads)), (2, 0, 1))
 
 
-def _distances(window: tuple[int, ...]) -> Any:
+def distances(window: tuple[int, ...]) -> Any:
     """(T, T): the row of the table for the distance from each place to each."""
     import numpy as np
 
@@ -116,22 +116,27 @@ def _distances(window: tuple[int, ...]) -> Any:
 
 
 def _continuous(arrays: dict[str, Any], window: tuple[int, ...], x: Any) -> Any:
-    """The table by a network of two layers: d becomes sign(d)·log2(1 + 8|d|/(w - 1))/3."""
-    import numpy as np
-
+    """The table by a network of two layers over logarithmic distances."""
     from .. import autograd as ag
+
+    spots = log_distances(window).astype(str(x.dtype))
+    inner = ag.relu(ag.matmul(spots, arrays["relative_hidden"]) + arrays["relative_hidden_bias"])
+    return ag.sigmoid(ag.matmul(inner, arrays["relative_output"])) * 16
+
+
+def log_distances(window: tuple[int, ...]) -> Any:
+    """(distances, axes): d becomes sign(d)·log2(1 + 8|d|/(w - 1))/3."""
+    import numpy as np
 
     places = np.indices([2 * w - 1 for w in window]).astype("float64")
     far = []
     for grid, w in zip(places, window, strict=True):
         d = 8 * (grid.reshape(-1) - (w - 1)) / max(w - 1, 1)
         far.append(np.sign(d) * np.log2(np.abs(d) + 1) / 3)
-    spots = np.stack(far, axis=1).astype(str(x.dtype))
-    inner = ag.relu(ag.matmul(spots, arrays["relative_hidden"]) + arrays["relative_hidden_bias"])
-    return ag.sigmoid(ag.matmul(inner, arrays["relative_output"])) * 16
+    return np.stack(far, axis=1)
 
 
-def _mask(layer: "Attention", shape: Any, scores: Any) -> Any:
+def hidden_pairs(layer: "Attention", shape: Any, scores: Any) -> Any:
     """What is added to the scores (..., heads, T, S) of hidden pairs; None where none are."""
     import numpy as np
 
