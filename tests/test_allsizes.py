@@ -1,5 +1,6 @@
 """All sizes at once: proofs by normal form, exact points, counterexamples, drawn sizes."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,15 +90,89 @@ class TestProofs:
         assert "at H = 32, W = 64; " in report.run.detail
 
 
-class TestPoints:
-    def test_what_jax_cannot_trace_is_checked_at_points(self) -> None:
+class TestCases:
+    """What JAX proves for some sizes only: solved, or split into residue classes."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "input: HxWx4\nlayers:\n- window_partition: {window: 7}\n",
+            "input: HxWx4\nlayers:\n- window_partition: {window: 4, grid: true}\n",
+            "input: HxWx6\nlayers:\n- reshape: [10, -1]\n",
+            "input: HxWx4\nlayers:\n- maxpool: 2\n- conv_transpose: {filters: 4, kernel: 2, "
+            "stride: 2}\n- add: [[], [{identity: {}, from: input}]]\n",
+            "input: HxWx4\nlayers:\n- maxpool: 2\n- upsample: 2\n"
+            "- concat: [[], [{crop: 1, from: input}]]\n",
+        ],
+    )
+    def test_sizes_that_fit(self, text: str) -> None:
+        report = spec(text)
+        assert report.run.all_sizes == "proved"
+        assert "1 of them for the sizes at which they fit" in report.run.detail
+
+    @pytest.mark.parametrize("dialect", ["keras", "jax", "onnx:17"])
+    @pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (4, 3), (2, 3)])
+    def test_same_padding(self, dialect: str, kernel: int, stride: int) -> None:
+        layer = f"conv: {{filters: 4, kernel: {kernel}, stride: {stride}, pad: same}}"
+        report = spec(f"input: HxWx4\ndialect: {dialect}\nlayers:\n- {layer}\n")
+        assert report.run.all_sizes == "proved"
+
+    def test_a_kernel_that_must_be_odd(self) -> None:
         report = spec(
             "input: HxWx3\nassume: {k: {min: 1}}\nlayers:\n"
             "- conv: {filters: 4, kernel: k, pad: (k-1)/2}\n- relu\n"
         )
+        assert report.run.all_sizes == "proved"
+        assert report.run.status == "agrees"
+
+    @pytest.mark.parametrize("wrong", [0, 3, 6])
+    def test_a_wrong_class_is_found(self, wrong: int) -> None:
+        """A rule that is right at all sizes but one residue class modulo 7."""
+
+        class Partition(REGISTRY["window_partition"]):  # type: ignore[misc]
+            def output(self, inputs: Any, dialect: Any) -> Any:
+                high, *rest = super().output(inputs, dialect)
+                n = inputs[0][0]
+                bump = ceil_div((n // 2) % 7 - wrong, 7) - ceil_div((n // 2) % 7 - wrong - 1, 7)
+                return (high + bump, *rest)
+
+        report = check(Partition(window=2), volume="HxWx3")
+        assert report.run.all_sizes == "disproved"
+        assert "derived" in message(report, "R006")
+
+    def test_equal_layers_are_traced_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from cnncalc.jaxrun import induction
+
+        seen: list[Any] = []
+        real = induction.trace
+        monkeypatch.setattr(induction, "trace", lambda *a: seen.append(a) or real(*a))
+        layers = [Conv(filters=3, kernel=3, stride=2, pad=1), ReLU()] * 9
+        assert check(*layers).run.all_sizes == "proved"
+        assert len(seen) == 2
+
+
+class TestBundled:
+    @pytest.mark.parametrize(
+        "name", ["alexnet", "gru-speech", "mobilenet_v1", "resnet50", "swin_t", "unet"]
+    )
+    def test_proved_at_all_sizes(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.syspath_prepend(str(Path(__file__).parent / "bench"))
+        from proofs import one
+
+        found = one(name)
+        assert (found["verdict"], found["cpu"] < 10) == ("proved", True), found
+
+
+class TestPoints:
+    def test_what_jax_cannot_trace_is_checked_at_points(self) -> None:
+        class Stubborn(ReLU):
+            def reference(self, run: Any, x: Any) -> Any:
+                return super().reference(run, x[:, : int(x.shape[1])])
+
+        report = check(Stubborn())
         assert report.run.all_sizes == "checked"
         assert report.run.status == "agrees"
-        assert "checked exactly at 96 sizes (conv1)" in report.run.detail
+        assert "checked exactly at 96 sizes (relu1)" in report.run.detail
         assert report.layers[0].run is not None
         assert report.layers[0].run.detail == "checked at 96 sizes"
 

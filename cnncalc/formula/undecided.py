@@ -81,8 +81,14 @@ def is_whole(x: Number) -> bool | None:
     return found
 
 
-def paths(run: Callable[[], object], most: int) -> list[tuple[dict[Question, int], object]] | None:
+def paths(
+    run: Callable[[], object],
+    most: int,
+    possible: Callable[[Question, int], bool] = lambda question, answer: True,
+) -> list[tuple[dict[Question, int], object]] | None:
     """What `run` gives for every combination of answers that it asks for; None past `most` runs.
+
+    Answers that are not `possible` are left out.
 
     >>> from cnncalc.formula import Symbol
     >>> H = Symbol("H")
@@ -110,5 +116,6 @@ def paths(run: Callable[[], object], most: int) -> list[tuple[dict[Question, int
             found.append((given, result))
             continue
         question = asked[0]
-        todo += [{**given, question: answer} for answer in reversed(OPTIONS[question[0]])]
+        options = [n for n in OPTIONS[question[0]] if possible(question, n)]
+        todo += [{**given, question: answer} for answer in reversed(options)]
     return found

@@ -1,20 +1,23 @@
 """All sizes at once: JAX's shape polymorphism against our closed forms, layer by layer.
 
-Each layer is traced with symbolic inputs, which stand for our closed forms of the layers
-before it; that its output equals our closed form then holds for the network by induction.
+Each layer is proved over symbols of its own, which stand for our closed forms of the layers
+before it (`induction`); that its output is our closed form then holds for the network. All
+sizes are those at which the network works: no volume is empty, no window larger than its
+padded input, and no layer refuses what it gets. A layer that JAX cannot trace over symbols is
+checked exactly at many sizes instead.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..diagnostics import Diagnostic
-from ..formula import Expr, Number, equal
+from ..formula import Number
 from ..layers.base import Layer, Shape
 from ..rows import Report, Row
-from .dims import Dims
 from .forward import volume
+from .induction import Induction
 from .layer import Traced, trace
-from .sizes import Env, Sizes, in_fields, row_at
+from .sizes import Env, Sizes, row_at
 
 BUDGET = 3000  # traces at numbers, over all the layers that need them
 MOST, LEAST = 96, 12
@@ -28,6 +31,7 @@ class Proof(NamedTuple):
     verdict: Verdict
     points: int = 0
     counterexample: str = ""
+    fitting: bool = False  # proved for the sizes at which the layer fits, as not all do
 
 
 class AllSizes(NamedTuple):
@@ -44,14 +48,11 @@ def prove(
 ) -> AllSizes:
     """Compares every layer at all sizes: by proof where JAX can trace it, else at points."""
     found: dict[str, Proof] = {}
-    known: dict[tuple[Any, ...], bool] = {}  # a layer met again on the same sizes is proved once
+    induction = Induction()
     for row in report.layers:
         progress(row.name)
-        shapes = (*sorted(row.weights.items()), *sorted(row.buffer_shapes.items()))
-        key = (row.layer, row.input, row.dialect.label, row.output, shapes)
-        if key not in known:
-            known[key] = _proved(row)
-        found[row.name] = Proof("proved" if known[key] else "skipped")
+        known = induction.known(row)
+        found[row.name] = Proof("proved" if known else "skipped", fitting=known == "fitting")
     left = [row for row in report.layers if row.name not in skip]
     open_rows = [row for row in left if found[row.name].verdict != "proved"]
     if open_rows:
@@ -81,7 +82,9 @@ def _summary(report: Report, found: Mapping[str, Proof]) -> AllSizes:
 def _phrase(by: Mapping[Verdict, list[str]], found: Mapping[str, Proof]) -> str:
     parts = []
     if "proved" in by:
-        parts.append(f"{_layers(by['proved'])} proved by normal form")
+        fitting = sum(found[name].fitting for name in by["proved"])
+        where = f" ({fitting} of them for the sizes at which they fit)" if fitting else ""
+        parts.append(f"{_layers(by['proved'])} proved by normal form{where}")
     if "checked" in by:
         points = min(found[name].points for name in by["checked"])
         names = ", ".join(by["checked"][:3]) + (", ..." if len(by["checked"]) > 3 else "")
@@ -97,38 +100,7 @@ def _layers(names: Sequence[str]) -> str:
     return "1 layer" if len(names) == 1 else f"{len(names)} layers"
 
 
-# --- proof by normal form ----------------------------------------------------------
-
-
-def _proved(row: Row) -> bool:
-    """Whether JAX's symbolic shapes equal our closed forms for all values of the symbols."""
-    try:
-        dims, traced = _symbolic(row)
-        pairs = list(_pairs(row, traced))
-        return all(equal(ours, dims.read(real)) for _, ours, real in pairs)
-    except Exception:  # what JAX cannot trace symbolically is checked at points
-        return False
-
-
-def _symbolic(row: Row) -> tuple[Dims, Traced]:
-    """One trace with a JAX dimension for every closed form in the layer and its inputs."""
-    dims = Dims()
-    sizes = [n for shape in row.input for n in shape]
-    for n in sizes:
-        dims.require(n, 1)
-    for w in row.layer.windows(row.input, row.dialect):
-        if w.kind != "transpose":
-            dims.require(w.padded - w.extent, 0)
-    made = dims.make([*sizes, *in_fields(row.layer)])
-    layer = row.layer.build({k: _swap(v, made) for k, v in row.layer.values().items()})
-    shapes = [(1, *_swap(shape, made)) for shape in row.input]
-    return dims, trace(layer, row.dialect, shapes)
-
-
-def _swap(value: Any, made: Mapping[Number, Any]) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_swap(v, made) for v in value)
-    return made[value] if isinstance(value, Expr) else value
+# --- exact evaluation at points ----------------------------------------------------
 
 
 class _MismatchError(Exception):
@@ -152,9 +124,6 @@ def _zip(what: str, ours: Shape, real: Sequence[Any]) -> Iterator[Pair]:
     if len(ours) != len(real):
         raise _MismatchError(f"{what} has {len(real)} axes, derived {len(ours)}")
     return ((what, a, b) for a, b in zip(ours, real, strict=True))
-
-
-# --- exact evaluation at points ----------------------------------------------------
 
 
 def _checked(row: Row, points: Sequence[Env]) -> Proof:

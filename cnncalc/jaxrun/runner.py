@@ -68,7 +68,7 @@ class _Run:
 
         options = options._replace(seed=options.seed % (1 << 63))  # seeds may be negative
         self.report, self.options, self.device = report, options, device
-        self.misfits = frozenset(filter(None, map(_misfit, report.diagnostics)))
+        self.misfits = misfits(report)
         self.random = np.random.default_rng([options.seed, 1])
         self.progress, self.done, self.total = progress, 0, len(report.layers)
         self.placer = self._placer()
@@ -221,6 +221,11 @@ class _Run:
         floored = [row.name for row in rows if row.name in self.misfits and _ran(row)]
         text += f"; {_names(floored)} did not fit" if floored else ""
         return text + (f"; {proof.detail}" if proof else "")
+
+
+def misfits(report: Report) -> frozenset[str]:
+    """The layers that do not work, by the derivation's own account."""
+    return frozenset(filter(None, map(_misfit, report.diagnostics)))
 
 
 def _misfit(d: Diagnostic) -> str | None:

@@ -165,7 +165,7 @@ class Sizes:
                 return uneven
             if row.name not in self.ignored:
                 strict = exact and row.name not in self.skip
-                blame = self._blame(row, layer, inputs, strict)
+                blame = self._blame(row, layer, inputs, env, strict)
                 if blame is not None:
                     return blame
             shapes[row.name] = layer.output(inputs, row.dialect)
@@ -175,15 +175,32 @@ class Sizes:
     def _fractional(value: Number, env: Env) -> set[str]:
         return set() if isinstance(evaluate(value, env), int) else names_in(value)
 
-    def _blame(self, row: Row, layer: Layer, inputs: list[Shape], exact: bool) -> set[str] | None:
+    def _blame(
+        self, row: Row, layer: Layer, inputs: list[Shape], env: Env, exact: bool
+    ) -> set[str] | None:
         axes_in = row.input[0][:-1] or row.input[0]
         for axis, window in enumerate(layer.windows(inputs, row.dialect)):
             if not _works(window, exact and row.dialect.exact):
                 return names_in(axes_in[axis]) or field_names(row.layer)
+        names = names_in(*(n for shape in row.input for n in shape)) | field_names(row.layer)
+        misfit = next(layer.misfits(inputs, row.dialect), None)
+        if misfit is not None:
+            return {n for n in names if self._matters(n, row, env, misfit.message)} or names
         small = any(compare(n, 1) == -1 for n in layer.output(inputs, row.dialect))
-        if small or next(layer.misfits(inputs, row.dialect), None) is not None:
-            return names_in(*(n for shape in row.input for n in shape)) | field_names(row.layer)
-        return None
+        return names if small else None
+
+    def _matters(self, name: str, row: Row, env: Env, message: str) -> bool:
+        """Whether what the layer says changes with this symbol (floors need some steps)."""
+        symbol = self.symbols[name]
+        for i in range(7):
+            moved = {**env, name: env[name] + (symbol.multiple_of << i)}
+            if not symbol.admits(moved[name]):
+                return False
+            inputs = [shape_at(shape, moved) for shape in row.input]
+            said = next(layer_at(row.layer, moved).misfits(inputs, row.dialect), None)
+            if said is None or said.message != message:
+                return True
+        return False
 
 
 def _works(w: Window, exact: bool) -> bool:

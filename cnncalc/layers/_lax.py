@@ -74,11 +74,15 @@ def conv(run: Any, x: Any, w: Any, stride: Any, pad: Any, dilation: Any, groups:
     rank = x.ndim - 2
     strides, dilations = per_axis(stride, rank), per_axis(dilation, rank)
     extents = [d * (k - 1) + 1 for d, k in zip(dilations, w.shape[:rank], strict=True)]
+    ends = window_ends(run, x.shape[1:-1], extents, strides, pad)
+    if not all(isinstance(n, int) for pair in ends for n in pair):  # the window takes no symbols
+        x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((*pair, 0) for pair in ends), (0, 0, 0)])
+        ends = [(0, 0)] * rank
     return lax.conv_general_dilated(
         x,
         w,
         strides,
-        window_ends(run, x.shape[1:-1], extents, strides, pad),
+        ends,
         rhs_dilation=dilations,
         dimension_numbers=_dimension_numbers(rank),
         feature_group_count=groups,

@@ -15,13 +15,13 @@ sys.path.insert(0, __file__.rpartition("/")[0])
 from machine import Line, machine, show
 
 README = Path(__file__).parents[2] / "README.md"
-SCRIPTS = ("closed_forms", "allsizes", "sweep", "startup")
+SCRIPTS = ("closed_forms", "proofs", "sweep", "startup")
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 
 def measured(script: str, rounds: int, tools: str) -> list[Line]:
     lines = importlib.import_module(script).lines
-    if script == "allsizes":
+    if script == "proofs":
         return list(lines())
     return list(lines(rounds, tools) if script == "startup" else lines(rounds))
 
