@@ -9,7 +9,7 @@ from . import bundled
 from .diagnostics import Collector, Diagnostic, Problem
 from .dialects import Dialect
 from .dialects import dialect as dialect_of
-from .formula import FormulaLimit, Number, Symbol
+from .formula import FormulaLimit, Symbol
 from .graph import Graph, Vertex, unroll
 from .layers.base import Layer, Shape
 from .rows import Report, Row, Totals
@@ -174,16 +174,14 @@ class Network:
 
 def _recounted(derived: "Derivation", convention: str, found: Collector) -> "Derivation":
     """The derivation with operations counted as another tool counts them."""
-    from .conventions import Need, recount
+    from .conventions import Need, recount, recounted_total
 
     try:
         rows = recount(derived.rows, convention)
+        macs = recounted_total(derived.rows, convention)
     except Need as need:
         found.add("E006", f"the convention {convention} needs numbers: {need}")
         return derived
-    macs: Number = 0
-    for row in rows:
-        macs = macs + row.macs
     return derived._replace(rows=rows, totals=derived.totals._replace(macs=macs))
 
 

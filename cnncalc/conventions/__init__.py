@@ -5,7 +5,18 @@ rules were read from. cnncalc's multiply-adds are the base; what a tool counts b
 leaves out) are terms with names, so that the terms sum to the difference.
 """
 
-from .core import BASE, Bug, Convention, Counted, Line, Need, count, recount, totals
+from .core import (
+    BASE,
+    Bug,
+    Convention,
+    Counted,
+    Line,
+    Need,
+    count,
+    recount,
+    recounted_total,
+    totals,
+)
 from .table import CONVENTIONS, convention
 
 __all__ = [
@@ -19,5 +30,6 @@ __all__ = [
     "convention",
     "count",
     "recount",
+    "recounted_total",
     "totals",
 ]

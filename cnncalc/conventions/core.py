@@ -38,6 +38,7 @@ class Convention(NamedTuple):
     bugs: tuple[Bug, ...] = ()
     remark: str = ""
     hooks: bool = False  # counts by hooks on modules: calls of functions are not seen
+    whole: Callable[[Sequence[Row]], Terms] | None = None  # terms of the network, not of a layer
 
 
 class Line(NamedTuple):
@@ -102,6 +103,8 @@ def totals(report: Report, name: str, functional: bool = False) -> Counted:
         for bug in found.bugs:
             if bug.strikes(row):
                 struck.setdefault(bug.text, []).append(row.name)
+    if found.whole is not None:
+        _add(terms, found.whole(report.layers))
     _add(params, _whole(found, report, params))
     lines = tuple(Line(t, a) for t, a in terms.items() if not zero(a))
     param_lines = tuple(Line(t, a) for t, a in params.items() if not zero(a))
@@ -139,3 +142,13 @@ def recount(rows: Sequence[Row], name: str) -> tuple[Row, ...]:
         row._replace(macs=_sum(row.macs, [Line(t, a) for t, a in count(row, found).items()]))
         for row in rows
     )
+
+
+def recounted_total(rows: Sequence[Row], name: str) -> Number:
+    """What the tool prints of the whole network, from rows as they were derived."""
+    from .table import convention
+
+    found = convention(name)
+    total = _sum(0, [Line("", row.macs) for row in recount(rows, name)])
+    whole = found.whole(rows) if found.whole is not None else {}
+    return _sum(total, [Line(t, a) for t, a in whole.items()])

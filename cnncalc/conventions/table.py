@@ -2,7 +2,7 @@
 
 from ..expr import nearest
 from ..rows import Row
-from . import rules
+from . import rules, xla
 from .core import Bug, Convention
 
 
@@ -101,6 +101,16 @@ ENTRIES = (
         remark="instructions: exp 32, division 4, square root 24",
     ),
     Convention(
+        "flax", "Flax 0.12 and XLA (tabulate, cost_analysis)", "flops",
+        "flax/linen/summary.py: jax.jit(f).lower(x).cost_analysis(); hlo_cost_analysis.cc",
+        xla.xla, rules.all_arrays, whole=lambda rows: {xla.ROUNDED: xla.rounding(rows)},
+        remark="the program before it is optimised; exponentials and roots are none",
+        bugs=(
+            Bug("an exact GELU is counted as the 66 instructions of its error function",
+                lambda row: row.op == "gelu" and not row.layer.values()["approximate"]),
+        ),
+    ),
+    Convention(
         "keras", "Keras 3 (summary, count_params)", "MACs",
         "keras/src/utils/summary_utils.py: total = trainable + non-trainable", rules.nothing,
         rules.all_arrays, remark="Keras counts parameters only",
@@ -112,12 +122,14 @@ ENTRIES = (
         remark="Adam keeps two moments a parameter, its step count and its learning rate",
     ),
 )  # fmt: skip
+ALIASES = {"xla": "flax", "jax": "flax"}
 CONVENTIONS = {c.name: c for c in ENTRIES}
 
 
 def convention(name: str) -> Convention:
     """The convention called `name`; KeyError says which there are."""
-    found = CONVENTIONS.get(name.strip().lower())
+    name = name.strip().lower()
+    found = CONVENTIONS.get(ALIASES.get(name, name))
     if found is None:
         near = nearest(name, list(CONVENTIONS))
         hint = f"did you mean '{near}'? " if near else ""
