@@ -59,7 +59,11 @@ class Case:
     def turn(self, x):
         return np.moveaxis(x, -1, 1) if self.first(x.shape[1:]) else x
 
-    def compare(self, found):
+    def compare(self, found, last=False):
+        """`last`: channels come last in what was found, as in the engine."""
+        if last:
+            np.testing.assert_allclose(found, self.wanted, atol=2e-5, rtol=2e-4)
+            return
         wanted = self.turn(self.wanted) if self.op not in REORDERS else self.wanted
         if self.op in REORDERS and self.first(self.row.output):
             wanted = np.moveaxis(wanted, -1, 1)
@@ -204,6 +208,63 @@ class Case:
             feed["target"] = self.labels
         onnx.checker.check_model(model, full_check=True)
         return run_onnx(model.SerializeToString(), feed)[0]
+
+    def keras(self, run=True):
+        """The shapes and counts of the built model; its values too where it is run."""
+        space = {"__name__": "exported"}
+        exec(compile(export(self.network, "keras"), "exported.py", "exec"), space)
+        model = space["build"]()
+        totals = self.report.totals
+        assert model.count_params() == totals.params + totals.buffers
+        assert [tuple(o.shape[1:]) for o in model.outputs] == [self.row.output]
+        if not run:
+            return self.wanted
+        held = [w for w in model.weights if "seed_generator" not in w.path]
+        fill(held, self.of_keras(), lambda p, x: p.assign(x))
+        return np.asarray(model(self.inputs if len(self.inputs) > 1 else self.inputs[0]))
+
+    def of_keras(self):
+        p = dict(self.params)
+        if self.op == "conv_transpose":
+            p["kernel"] = np.swapaxes(p["kernel"], -1, -2)
+        elif self.op in ("depthwise_conv", "separable_conv"):
+            c = self.row.input[0][-1]
+            name = "kernel" if "kernel" in p else "depthwise"
+            p[name] = p[name].reshape(*p[name].shape[:-2], c, -1)
+        elif self.op == "gru":
+            p = self.keras_gru()
+        elif self.op == "attention":
+            p = self.keras_attention()
+        return [*p.values(), *self.buffers.values()]
+
+    def keras_gru(self):
+        """Gates z, r, n; both biases in one array."""
+        n, found = self.row.layer.units, {}
+        for name, x in self.params.items():
+            parts = [x[..., g * n : (g + 1) * n] for g in (1, 0, 2)]
+            found[name] = np.concatenate(parts, -1)
+        for d in self.row.layer.directions():
+            second = found.pop(d + "recurrent_bias", None)
+            if second is not None:
+                found[d + "bias"] = np.stack([found[d + "bias"], second])
+        return found
+
+    def keras_attention(self):
+        heads, p = self.row.layer.heads, self.params
+        keys, values, units = self.row.layer._widths(self.row.input)
+        if "qkv" in p:
+            cuts = np.cumsum([keys, keys])
+            three = [np.split(p[n], cuts, -1) for n in ("qkv", "qkv_bias") if n in p]
+        else:
+            kinds = ("query", "key", "value")
+            three = [[p[k] for k in kinds]]
+            three += [[p[k + "_bias"] for k in kinds]] if "query_bias" in p else []
+        by_head = [[x.reshape(*x.shape[:-1], heads, -1) for x in part] for part in three]
+        flat = [x for group in zip(*by_head, strict=True) for x in group]
+        # queries, keys, values in Keras's order of building: query, key, value
+        flat.append(p["output"].reshape(heads, values // heads, units))
+        flat += [p["output_bias"]] if "output_bias" in p else []
+        return dict(enumerate(flat))
 
 
 def run_onnx(data, feed):

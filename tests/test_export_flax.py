@@ -70,7 +70,10 @@ def test_keras_source_is_functions(name):
     assert tree.body[-1].name == "build"
 
 
-@pytest.mark.parametrize("name", ["lenet-caffe", "m5-audio", "mobilenet_v1"])
+DEPTHWISE = net("depthwise_conv: 3", "batchnorm", "separable_conv: {filters: 4, kernel: 3}")
+
+
+@pytest.mark.parametrize("name", ["lenet-caffe", "m5-audio", DEPTHWISE])
 def test_keras_source_runs_where_keras_is_installed(name, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     pytest.importorskip("keras")

@@ -161,7 +161,9 @@ class Prototxt:
         """Caffe's outputs are the blobs that nothing reads: made so where they are not."""
         for name in dict.fromkeys(self.source(n) for n in self.report.outputs):
             if name in self.report.input_shapes:
-                raise ExportError(f"{name}: in Caffe an input cannot be an output as it is")
+                raise ExportError(
+                    f"{name}: in Caffe an input cannot be an output as it is; put a layer between"
+                )
             if self.readers[name]:
                 made = self.fresh(self.labels[name] + "/output")
                 self.layer("Split", made, [self.blobs[name]], [made])

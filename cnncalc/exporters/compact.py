@@ -13,7 +13,15 @@ from .names import PARAMETERS, Taken, camel, comment, identifier
 from .printing import WIDTH, doc, layout, loop_texts
 from .structure import Leaf, Region, structure
 
-Step = Call | str  # a layer, or an expression over {0}, {1}, ...
+
+class Applied(NamedTuple):
+    """A layer, and the arguments it is called with, over {0}, {1}, ..."""
+
+    call: Call
+    arguments: str
+
+
+Step = Call | Applied | str  # a layer, or an expression over {0}, {1}, ...
 
 
 class Target(NamedTuple):
@@ -184,10 +192,10 @@ class Body:
         for i, step in enumerate(steps):
             shape = row.output if i == len(steps) - 1 else ()
             if isinstance(step, str):
-                text = step
-                for k, source in enumerate(sources):
-                    text = text.replace(f"{{{k}}}", source)
-                self.add(f"{out} = {text}", None, shape)
+                self.add(f"{out} = {_filled(step, sources)}", None, shape)
+            elif isinstance(step, Applied):
+                inside = _filled(step.arguments, sources)
+                self.add(f"{out} = {{m}}({inside})", step.call, shape)
             else:
                 inside = sources[0] if len(sources) == 1 else f"[{', '.join(sources)}]"
                 self.add(f"{out} = {{m}}({inside})", step, shape)
@@ -218,6 +226,12 @@ class Body:
             bodies.append(body.run(close=False)[0])
         together = loop(bodies) if len(bodies) > 1 else None
         self.lines += [together] if together else [line for b in bodies for line in b.lines]
+
+
+def _filled(text: str, sources: Sequence[str]) -> str:
+    for k, source in enumerate(sources):
+        text = text.replace(f"{{{k}}}", source)
+    return text
 
 
 def title(report: Report) -> str:

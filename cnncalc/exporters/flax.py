@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..formula import product
-from ..layers.base import axes, pads
-from ..layers.reshape import position
+from ..layers.base import pads
 from ..network import Network
 from ..rows import Report, Row
 from .code import Arg, Call, Class
 from .compact import Step, Target, Writer, title
 from .errors import refused
+from .expressions import TABLE, even_steps, place
 from .names import literal
 from .torch_pools import pool_border
 from .volumes import real, whole
@@ -134,7 +134,7 @@ def steps(row: Row, name: str) -> list[Step]:
         bias = Arg("use_bias", layer.bias, default=True)
         call = Call("nn.Dense", (Arg("features", units, False), bias, *_named(name)))
         return ["{0}.reshape((len({0}), -1))", call] if op == "dense" and rank else [call]
-    if op in PLAIN or op in ("leaky_relu", "elu", "gelu"):
+    if op in PLAIN or op == "gelu":
         return [_activation(row)]
     if op in NORMS:
         return [NORMS[op](row, name)]
@@ -175,8 +175,7 @@ def _pool(row: Row) -> str:
 
 PLAIN = {
     "relu": "nn.relu", "relu6": "nn.relu6", "silu": "nn.silu", "sigmoid": "nn.sigmoid",
-    "tanh": "jnp.tanh", "softmax": "nn.softmax", "log_softmax": "nn.log_softmax",
-    "hardswish": "nn.hard_swish", "hardsigmoid": "nn.hard_sigmoid", "softplus": "nn.softplus",
+    "tanh": "jnp.tanh", "hardswish": "nn.hard_swish", "softplus": "nn.softplus",
     "mish": "jax.nn.mish",
 }  # fmt: skip
 
@@ -185,10 +184,6 @@ def _activation(row: Row) -> str:
     layer: Any = row.layer
     if row.op == "gelu":
         return f"nn.gelu({{0}}, approximate={bool(layer.approximate)})"
-    if row.op == "leaky_relu":
-        return f"nn.leaky_relu({{0}}, {real(layer.slope)!r})"
-    if row.op == "elu":
-        return f"nn.elu({{0}}, {real(layer.alpha)!r})"
     return f"{PLAIN[row.op]}({{0}})"
 
 
@@ -220,8 +215,9 @@ def _lrn(row: Row, name: str) -> Call:
 
 NORMS: dict[str, Callable[[Row, str], Step]] = {
     "batchnorm": _batchnorm, "layernorm": _norm, "groupnorm": _norm, "lrn": _lrn,
-    "scale": lambda row, name: Call("Scale", (Arg("bias", row.layer.values()["bias"],
-                                                  default=False), *_named(name))),
+    "scale": lambda row, name: Call("Scale", (Arg("bias", "bias" in row.weights, default=False),
+                                              *_named(name))),
+    "layer_scale": lambda row, name: Call("Scale", _named(name)),
     "prelu": lambda row, name: Call("PReLU", _named(name)),
     "dropout": lambda row, name: Call("nn.Dropout", (
         Arg("rate", real(row.layer.values()["rate"]), False), Arg("deterministic", "not train"))),
@@ -239,48 +235,26 @@ def _others(row: Row, name: str, rank: int) -> list[Step]:
     if op in ("global_avgpool", "global_maxpool"):
         keep = ", keepdims=True" if layer.keepdims else ""
         return [f"{{0}}.{'mean' if 'avg' in op else 'max'}({every!r}{keep})"]
-    if op == "mean":
-        over = tuple((position(a, rank + 1) or 0) + 1 for a in layer.axes)
-        keep = ", keepdims=True" if layer.keepdims or len(row.output) == rank + 1 else ""
-        return [f"{{0}}.mean({over!r}{keep})"]
     if op == "adaptive_avgpool":
-        pairs_ = zip(row.input[0][:-1], axes(layer.size, rank), strict=True)
-        sizes = [(whole(row, n, "the size"), whole(row, o, "the size")) for n, o in pairs_]
-        if all(n == o for n, o in sizes):
+        steps_ = even_steps(row)
+        if not steps_:
             return []
-        if all(n % o == 0 for n, o in sizes):
-            steps_ = tuple(n // o for n, o in sizes)
-            return [f"nn.avg_pool({{0}}, {steps_!r}, strides={steps_!r})"]
+        return [f"nn.avg_pool({{0}}, {steps_!r}, strides={steps_!r})"]
     if op == "concat":
         inside = ", ".join(f"{{{i}}}" for i in range(len(row.inputs)))
-        axis = (position(layer.axis, rank + 1) or 0) + 1
+        axis = place(row, layer.axis)
         return [f"jnp.concatenate([{inside}], axis={axis if axis <= rank else -1})"]
-    if op == "add":
-        return [" + ".join(f"{{{i}}}" for i in range(len(row.inputs)))]
-    if op == "multiply":
-        most = max(len(s) for s in row.input)
-        index = "[:" + ", None" * (most - 1) + "]"
-        flat = ["" if len(s) == most or len(s) > 1 else index for s in row.input]
-        return [" * ".join(f"{{{i}}}{f}" for i, f in enumerate(flat))]
-    if op == "reshape":
-        sizes_ = ", ".join(str(whole(row, n, "the shape")) for n in row.output)
-        return [f"{{0}}.reshape((-1, {sizes_}))"]
-    if op == "permute":
-        order = tuple((position(a, rank + 1) or 0) + 1 for a in layer.axes)
-        return [f"{{0}}.transpose({(0, *order)!r})"]
     if op in ("pad", "crop"):
         pairs = [by if isinstance(by, tuple) else (by, by) for by in pads(layer.by, rank)]
         if op == "pad":
             return [f"jnp.pad({{0}}, {((0, 0), *pairs, (0, 0))!r})"]
         cuts = ", ".join(f"{a}:{-b if b else ''}" for a, b in pairs)
         return [f"{{0}}[:, {cuts}]"]
-    if op == "slice":
-        axis = position(layer.axis, rank + 1) or 0
-        stop = "" if layer.stop is None else layer.stop
-        return [f"{{0}}[{':, ' * (axis + 1)}{layer.start or ''}:{stop}{f':{layer.step}' if layer.step != 1 else ''}]"]  # noqa: E501  # fmt: skip
-    if op == "upsample":
+    if op == "upsample" and layer.method != "nearest":
         sizes_ = ", ".join(str(whole(row, n, "the size")) for n in row.output)
-        return [f'jax.image.resize({{0}}, (len({{0}}), {sizes_}), "{layer.method}")']
+        return [f'jax.image.resize({{0}}, (len({{0}}), {sizes_}), "bilinear")']
+    if op in TABLE:
+        return list(TABLE[op](row, "jnp"))
     raise refused(row, f"the op {op} has no counterpart in the flax export")
 
 

@@ -4,19 +4,21 @@ from typing import Any
 
 from ..dialects import same_rule, same_total
 from ..layers.base import pads
-from ..layers.reshape import position
 from ..network import Network
 from ..rows import Report, Row
+from . import keras_units
 from .code import Arg, Call, Class
 from .compact import Step, Target, Writer, title
-from .errors import ExportError, refused
+from .errors import refused
+from .expressions import TABLE, place
+from .keras_units import dims, refuse, sides
 from .torch_pools import pool_border
 from .volumes import real, whole
 
 PLAIN = {
     "sigmoid": '"sigmoid"', "tanh": '"tanh"', "silu": '"silu"', "softplus": '"softplus"',
-    "softmax": '"softmax"', "log_softmax": '"log_softmax"', "hardswish": '"hard_swish"',
-    "hardsigmoid": '"hard_sigmoid"', "mish": '"mish"', "relu": '"relu"', "relu6": '"relu6"',
+    "hardswish": '"hard_swish"',
+    "mish": '"mish"', "relu": '"relu"', "relu6": '"relu6"',
 }  # fmt: skip
 
 
@@ -51,21 +53,6 @@ def _block(writer: Writer, cls: Class, root: bool) -> list[str]:
     ]
 
 
-def refuse(row: Row) -> ExportError:
-    return refused(row, f"the op {row.op} has no counterpart in the keras export")
-
-
-def _dims(row: Row, name: str) -> str:
-    if not 1 <= len(row.input[0]) - 1 <= 3:
-        raise refuse(row)
-    return f"layers.{name}{len(row.input[0]) - 1}D"
-
-
-def _sides(row: Row, name: str) -> Any:
-    sides = tuple(whole(row, getattr(w, name), "the window") for w in row.windows)
-    return sides[0] if len(set(sides)) == 1 else sides
-
-
 def _same(row: Row) -> bool:
     """Is the padding that of Keras's `same`?"""
     for w in row.windows:
@@ -88,56 +75,58 @@ def _border(row: Row) -> tuple[list[Step], Arg]:
     ends = tuple((whole(row, w.before, "the padding"), whole(row, w.after, "the padding"))
                  for w in row.windows)  # fmt: skip
     value: Any = ends[0] if len(ends) == 1 else ends
-    call = Call(_dims(row, "ZeroPadding"), (Arg("padding", value, False),))
+    call = Call(dims(row, "ZeroPadding"), (Arg("padding", value, False),))
     return [call], Arg("padding", '"valid"', default='"valid"')
 
 
 def _conv(row: Row) -> list[Step]:
     layer: Any = row.layer
     if row.op == "conv" and layer.connect is not None:
-        raise refuse(row)
+        raise refused(row, "Keras has no convolution with a table of connections")
+    if any(w.s != 1 for w in row.windows) and any(w.d != 1 for w in row.windows):
+        raise refused(row, "Keras has no convolution with both a stride and dilation")
     before, padding = _border(row)
     shared = (
-        Arg("kernel_size", _sides(row, "k"), False), Arg("strides", _sides(row, "s"), default=1),
-        padding, Arg("dilation_rate", _sides(row, "d"), default=1),
+        Arg("kernel_size", sides(row, "k"), False), Arg("strides", sides(row, "s"), default=1),
+        padding, Arg("dilation_rate", sides(row, "d"), default=1),
         Arg("use_bias", layer.bias, default=True),
     )  # fmt: skip
     if row.op == "conv":
         filters = Arg("filters", whole(row, layer.filters, "filters"), False)
         groups = Arg("groups", whole(row, layer.groups, "groups"), default=1)
-        return [*before, Call(_dims(row, "Conv"), (filters, *shared, groups))]
+        return [*before, Call(dims(row, "Conv"), (filters, *shared, groups))]
     if len(row.windows) > 2:
         raise refuse(row)
     depth = Arg("depth_multiplier", whole(row, layer.multiplier, "multiplier"), default=1)
     if row.op == "depthwise_conv":
-        return [*before, Call(_dims(row, "DepthwiseConv"), (*shared, depth))]
+        return [*before, Call(dims(row, "DepthwiseConv"), (*shared, depth))]
     filters = Arg("filters", whole(row, layer.filters, "filters"), False)
-    return [*before, Call(_dims(row, "SeparableConv"), (filters, *shared, depth))]
+    return [*before, Call(dims(row, "SeparableConv"), (filters, *shared, depth))]
 
 
 def _pool(row: Row) -> list[Step]:
     layer: Any = row.layer
     if any(w.d != 1 for w in row.windows):
-        raise refuse(row)
+        raise refused(row, "Keras has no pool with dilation")
     kind = "MaxPooling" if row.op == "maxpool" else "AveragePooling"
-    sides = (Arg("pool_size", _sides(row, "k"), False), Arg("strides", _sides(row, "s")))
+    size = (Arg("pool_size", sides(row, "k"), False), Arg("strides", sides(row, "s")))
     if all(isinstance(n, int) for n in row.input[0]):
         ends = pool_border(row)
     else:
         ends = [(whole(row, w.before, "the padding"), 0) for w in row.windows]
     if all(a == 0 and b <= 0 for a, b in ends):
-        return [Call(_dims(row, kind), sides)]
+        return [Call(dims(row, kind), size)]
     include = row.op == "avgpool" and (
         row.dialect.include_pad if layer.count_include_pad is None else layer.count_include_pad
     )
     if _same(row) and not include:
-        return [Call(_dims(row, kind), (*sides, Arg("padding", '"same"')))]
+        return [Call(dims(row, kind), (*size, Arg("padding", '"same"')))]
     fill = ', constant_values=float("-inf")' if row.op == "maxpool" else ""
     beyond = any(b > w.after for (_, b), w in zip(ends, row.windows, strict=True))  # type: ignore[operator]
     if row.op == "avgpool" and (not include or beyond):
         raise refused(row, "Keras has no average pool with this border")
     around = ((0, 0), *((a, max(b, 0)) for a, b in ends), (0, 0))
-    return [f"ops.pad({{0}}, {around!r}{fill})", Call(_dims(row, kind), sides)]
+    return [f"ops.pad({{0}}, {around!r}{fill})", Call(dims(row, kind), size)]
 
 
 def steps(row: Row, name: str) -> list[Step]:
@@ -150,7 +139,7 @@ def steps(row: Row, name: str) -> list[Step]:
         return _pool(row)
     if op in ("global_avgpool", "global_maxpool"):
         kind = "GlobalAveragePooling" if op == "global_avgpool" else "GlobalMaxPooling"
-        return [Call(_dims(row, kind), (Arg("keepdims", layer.keepdims, default=False),))]
+        return [Call(dims(row, kind), (Arg("keepdims", layer.keepdims, default=False),))]
     if op in ("dense", "linear"):
         units = Arg("units", whole(row, layer.units, "units"), False)
         call = Call("layers.Dense", (units, Arg("use_bias", layer.bias, default=True)))
@@ -172,7 +161,7 @@ def steps(row: Row, name: str) -> list[Step]:
 def _others(row: Row, rank: int) -> list[Step]:
     layer: Any = row.layer
     op = row.op
-    if op == "identity" or (op == "adaptive_avgpool" and row.output == row.input[0]):
+    if op == "identity":
         return []
     if op == "gelu":
         return [f"keras.activations.gelu({{0}}, approximate={bool(layer.approximate)})"]
@@ -183,27 +172,26 @@ def _others(row: Row, rank: int) -> list[Step]:
         return [Call("layers.PReLU", (Arg("shared_axes", shared),))]
     if op == "flatten":
         return [Call("layers.Flatten")]
-    if op == "reshape":
-        return [f"layers.Reshape({tuple(whole(row, n, 'the shape') for n in row.output)!r})({{0}})"]
     if op == "concat":
-        axis = (position(layer.axis, rank + 1) or 0) + 1
+        axis = place(row, layer.axis)
         return [
             Call("layers.Concatenate", (Arg("axis", axis if axis <= rank else -1, default=-1),))
         ]
-    if op == "add":
-        return [Call("layers.Add")]
-    if op == "multiply" and len({len(s) for s in row.input}) == 1:
-        return [Call("layers.Multiply")]
+    if op in JOINS and len({len(s) for s in row.input}) == 1:
+        return [Call(f"layers.{op.title()}")]
     if op in ("pad", "crop"):
         pairs = tuple(by if isinstance(by, tuple) else (by, by) for by in pads(layer.by, rank))
         kind = "ZeroPadding" if op == "pad" else "Cropping"
         value: Any = pairs[0] if rank == 1 else pairs
-        return [Call(_dims(row, kind), (Arg("padding" if op == "pad" else "cropping", value),))]
-    if op == "mean":
-        over = tuple((position(a, rank + 1) or 0) + 1 for a in layer.axes)
-        keep = ", keepdims=True" if layer.keepdims else ""
-        return [f"ops.mean({{0}}, axis={over!r}{keep})"]
+        return [Call(dims(row, kind), (Arg("padding" if op == "pad" else "cropping", value),))]
+    if op in keras_units.TABLE:
+        return keras_units.TABLE[op](row)
+    if op in TABLE:
+        return list(TABLE[op](row, "ops"))
     raise refuse(row)
 
 
-TARGET = Target("keras", ("import keras", "from keras import layers, ops"), steps, {}, _block)
+JOINS = ("add", "multiply", "subtract", "maximum", "minimum", "average")
+TARGET = Target(
+    "keras", ("import keras", "from keras import layers, ops"), steps, keras_units.HELPERS, _block
+)
