@@ -43,12 +43,43 @@ class Parting(NamedTuple):
     differences: tuple[tuple[str, str, str], ...]  # what, in a, in b
 
 
+class Fold(NamedTuple):
+    """Normalisations of one network that the other has in the weights of the layer before them."""
+
+    here: Row  # the layer before them
+    folded: tuple[Row, ...]
+    there: Row  # that layer in the other network
+
+    @property
+    def params(self) -> Number:
+        """Parameters of the folded network less those of the other one."""
+        return self.there.params - self.here.params - total(row.params for row in self.folded)
+
+    @property
+    def buffers(self) -> Number:
+        """Running statistics likewise."""
+        return self.there.buffers - self.here.buffers - total(row.buffers for row in self.folded)
+
+
 class Verdict(NamedTuple):
-    """`same`: equal layer by layer. `fused`: equal once batchnorm is folded into convolutions."""
+    """`same`: equal layer by layer. `fused`: equal once the folded layers are left out.
+
+    `folds` are of a's normalisations folded in b, `folds_b` of b's folded in a. Where there are
+    some, `parting` is the first place that they do not explain.
+    """
 
     same: bool
     fused: bool
     parting: Parting | None
+    folds: tuple[Fold, ...] = ()
+    folds_b: tuple[Fold, ...] = ()
+
+
+def total(numbers: Iterable[Number]) -> Number:
+    found: Number = 0
+    for n in numbers:
+        found = found + n
+    return found
 
 
 def compare(a: Report, b: Report) -> Verdict:
@@ -64,17 +95,65 @@ def compare(a: Report, b: Report) -> Verdict:
     left, right = _Form(a, keys), _Form(b, keys)
     if left.outputs == right.outputs:
         return Verdict(True, False, None)
-    parting = _parting(left, right)
     keys = {}
-    fused = _Form(a, keys, True).outputs == _Form(b, keys, True).outputs
-    return Verdict(False, fused, parting)
+    one, two = _Form(a, keys, True), _Form(b, keys, True)
+    fused = one.outputs == two.outputs
+    folds, folds_b = _folds(one, two), _folds(two, one)
+    parting = _parting(left, right)
+    if (folds or folds_b) and not fused:
+        parting = _parting(one, two)
+    return Verdict(False, fused, parting, folds, folds_b)
+
+
+def _folds(a: "_Form", b: "_Form") -> tuple[Fold, ...]:
+    """What a folds away and b has not: layers of one form, in order."""
+    there: dict[Key, list[Row]] = {}
+    for seen in b.seen:
+        if seen.row.name not in b.folded:
+            there.setdefault(seen.key, []).append(seen.row)
+    found = []
+    for seen in a.seen:
+        rows = a.folded.get(seen.row.name)
+        if rows and there.get(seen.key):
+            found.append(Fold(seen.row, tuple(rows), there[seen.key].pop(0)))
+    return tuple(found)
+
+
+FOLDING = frozenset(
+    ("conv", "depthwise_conv", "separable_conv", "conv_transpose", "dense", "linear")
+)
+
+
+def _folded(report: Report) -> dict[str, list[Row]]:
+    """Normalisations that the weights of the layer before them can take in, by that layer.
+
+    Nothing else may read what lies between, and the layer's weights are its own.
+    """
+    readers: dict[str, int] = {}
+    for name in [n for row in report.layers for n in row.inputs] + list(report.outputs):
+        readers[name] = readers.get(name, 0) + 1
+    owners = {row.shared for row in report.layers if row.shared}
+    roots = {
+        row.name: row.name
+        for row in report.layers
+        if row.op in FOLDING and not row.shared and row.name not in owners
+    }
+    found: dict[str, list[Row]] = {}
+    for row in report.layers:
+        before = row.inputs[0] if row.inputs else ""
+        if row.op in ("batchnorm", "scale") and before in roots and readers[before] == 1:
+            roots[row.name] = roots[before]
+            found.setdefault(roots[before], []).append(row)
+    return found
 
 
 class _Form:
     """A network in normal form; `keys` numbers the forms of both networks."""
 
     def __init__(self, report: Report, keys: dict[Any, Key], fused: bool = False) -> None:
-        self.keys, self.fused = keys, fused
+        self.keys = keys
+        self.folded = _folded(report) if fused else {}
+        self.gone = {row.name for rows in self.folded.values() for row in rows}
         self.seen: list[Seen] = []
         self.of: dict[str, Key] = {}
         self.ops: dict[Key, Facts] = {}
@@ -93,14 +172,12 @@ class _Form:
         inputs = tuple(self.of[name] for name in row.inputs)
         if _changes_nothing(row):
             return inputs[0]
-        if self.fused and row.op in ("batchnorm", "scale"):
+        if row.name in self.gone:
             return inputs[0]
         if row.op == "separable_conv":
             middle = self._add(row, _depthwise_facts(row), inputs)
-            return self._add(row, _pointwise_facts(row), (middle,))
-        facts = _facts(row)
-        if self.fused and row.op in ("conv", "depthwise_conv", "dense", "linear"):
-            facts = facts._replace(fields=tuple(f for f in facts.fields if f[0] != "bias"))
+            return self._add(row, self._shifted(row, _pointwise_facts(row)), (middle,))
+        facts = self._shifted(row, _facts(row))
         if row.op in ("add", "multiply"):
             inputs = tuple(sorted(inputs))
             gate = self._gate(row, inputs)
@@ -113,6 +190,14 @@ class _Form:
                 fields = {**dict(before.fields), "trained": "beta, gamma"}
                 facts, inputs = Facts("batchnorm", tuple(fields.items())), self.sources[inputs[0]]
         return self._add(row, facts, inputs)
+
+    def _shifted(self, row: Row, facts: Facts) -> Facts:
+        """The facts with the bias that folding gives."""
+        rows = self.folded.get(row.name, ())
+        if not any(r.op == "batchnorm" or "bias" in r.weights for r in rows):
+            return facts
+        fields = tuple((n, "true" if n == "bias" else v) for n, v in facts.fields)
+        return facts._replace(fields=fields)
 
     def _gate(self, row: Row, inputs: Sequence[Key]) -> tuple[str, Key] | None:
         """x · sigmoid(x) and x · hardsigmoid(x)."""
@@ -214,6 +299,8 @@ def _facts(row: Row) -> Facts:
     fields: dict[str, str] = {}
     for name, value in row.layer.values().items():
         fields[name] = _text(value) if isinstance(value, tuple | str | bool) else _real(value)
+    if "bias" in fields:
+        fields["bias"] = str("bias" in row.weights).lower()
     if op == "lrn" and fields:
         values: Mapping[str, Any] = row.layer.values()
         divided = values["alpha"] if row.dialect.lrn_divides else values["alpha"] * values["size"]

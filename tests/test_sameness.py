@@ -70,6 +70,64 @@ def test_fused_batch_normalisation_is_said():
     assert not compare(net(plain, "batchnorm", "relu"), net(CONV, "tanh")).fused
 
 
+PLAIN = "conv: {filters: 8, kernel: 3, pad: 1, bias: false}"
+
+
+def test_folded_layers_are_counted_as_torch_folds_them():
+    """Parameters and buffers of PyTorch's own fusion of the two modules."""
+    from torch import nn
+    from torch.nn.utils import fusion
+
+    conv, norm = nn.Conv2d(3, 8, 3, padding=1, bias=False).eval(), nn.BatchNorm2d(8).eval()
+    whole = fusion.fuse_conv_bn_eval(conv, norm)
+    before = sum(p.numel() for m in (conv, norm) for p in m.parameters())
+    after = sum(p.numel() for p in whole.parameters())
+    a, b = net(PLAIN, "batchnorm", "relu"), net(CONV, "relu")
+    for one, two in ((a, b), (b, a)):
+        verdict = compare(one, two)
+        (fold,) = verdict.folds or verdict.folds_b
+        assert verdict.fused
+        assert (fold.params, fold.buffers) == (after - before, -16)
+        assert [row.op for row in fold.folded] == ["batchnorm"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([PLAIN, "relu", "batchnorm"], [CONV, "relu"]),  # no layer takes it in
+        ([PLAIN, "batchnorm", "add:\n    from: [conv1, batchnorm1]"], [CONV, "add: [[], []]"]),
+        ([PLAIN, "batchnorm"], [PLAIN]),  # the shift is lost
+    ],
+)
+def test_what_cannot_be_folded(a, b):
+    assert not compare(net(*a), net(*b)).fused
+
+
+def test_what_folding_does_not_explain(capsys, tmp_path):
+    a = [PLAIN, "batchnorm", "relu", "conv: {filters: 4, kernel: 3}"]
+    b = [CONV, "relu", "conv: {filters: 4, kernel: 5}"]
+    verdict = compare(net(*a), net(*b))
+    assert not verdict.fused
+    assert len(verdict.folds) == 1
+    assert ("kernel", "3x3", "5x5") in verdict.parting.differences
+    paths = []
+    for name, layers in (("a", a), ("b", [CONV, "relu", a[-1]])):
+        paths.append(str(tmp_path / f"{name}.yaml"))
+        Path(paths[-1]).write_text(HEAD + "".join(f"  - {line}\n" for line in layers))
+    assert run(["diff", *paths]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "the same network once batch normalisation is folded" in out
+    assert "exactly -8 parameters and -16 running statistics" in out
+    assert "removed" not in out
+    assert "2 folded" in out
+    assert run(["diff", *paths, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["same"], found["same_when_fused"]) == (False, True)
+    assert found["folded"] == [{"side": "a", "layers": ["batchnorm1"], "into": "conv1",
+                                "params": -8, "buffers": -16}]  # fmt: skip
+    assert {layer["kind"] for layer in found["layers"]} == {"folded", "same"}
+
+
 def test_the_first_parting_is_the_first():
     report = cnncalc.load("resnet50").derive()
     text = (ROOT / "specs/resnet50.yaml").read_text()

@@ -21,8 +21,9 @@ LABELS = {
     "peak_memory": "peak memory",
     "training_memory": "training memory",
 }
-STYLES = {"changed": "warning", "added": "good", "removed": "bad", "same": "dim"}
-SIGNS = {"changed": "~", "added": "+", "removed": "-", "same": " "}
+STYLES = {"changed": "warning", "added": "good", "removed": "bad", "folded": "dim",
+          "same": "dim"}  # fmt: skip
+SIGNS = {"changed": "~", "added": "+", "removed": "-", "folded": "f", "same": " "}
 NONE = "-"
 
 
@@ -43,7 +44,7 @@ class Facts(NamedTuple):
 class Change(NamedTuple):
     """One layer of either spec, with its partner where it has one."""
 
-    kind: Literal["same", "changed", "added", "removed"]
+    kind: Literal["same", "changed", "added", "removed", "folded"]
     a: Facts | None
     b: Facts | None
 
@@ -65,8 +66,31 @@ class Parting(NamedTuple):
     values: tuple[Shape | Number | None, ...]
 
 
-def changes(a: Report, b: Report) -> list[Change]:
-    """The layers of both specs in order, matched by name and then by place and op."""
+def changes(a: Report, b: Report, found: sameness.Verdict | None = None) -> list[Change]:
+    """The layers of both specs in order, matched by name and then by place and op.
+
+    What one of them has folded into the weights of another layer is `folded`, not removed.
+    """
+    found = found or sameness.compare(a, b)
+    gone = {row.name for fold in found.folds for row in fold.folded}
+    new = {row.name for fold in found.folds_b for row in fold.folded}
+    grown = {fold.there.name for fold in found.folds}
+    shrunk = {fold.there.name for fold in found.folds_b}
+
+    def kind(change: Change) -> Change:
+        x, y = change.a, change.b
+        if x is None or y is None:
+            only = x.name in gone if x else y is not None and y.name in new
+            return change._replace(kind="folded") if only else change
+        equal = (x.op, x.output, x.macs) == (y.op, y.output, y.macs)
+        if change.kind == "changed" and equal and (y.name in grown or x.name in shrunk):
+            return change._replace(kind="folded")
+        return change
+
+    return [kind(change) for change in _changes(a, b)]
+
+
+def _changes(a: Report, b: Report) -> list[Change]:
     pairs = _match(a.layers, b.layers)
     partner = dict(pairs)
     found: list[Change] = []
@@ -159,22 +183,37 @@ def _heading(a: Report, b: Report) -> str:
     return "  ->  ".join(names)
 
 
-def verdict(a: Report, b: Report) -> str:
-    """Whether the two are one network, and where they first part."""
-    found = sameness.compare(a, b)
+def verdict(a: Report, b: Report, found: sameness.Verdict | None = None) -> str:
+    """Whether the two are one network, what is folded, and where they first part."""
+    found = found or sameness.compare(a, b)
     if found.same:
         return "the same network (names, identities, dropout and flattening aside)"
-    text = "not the same network"
+    folds = [text for text in (_folds(found.folds, "A", "B"), _folds(found.folds_b, "B", "A"))
+             if text]  # fmt: skip
     if found.fused:
-        text = "the same network once batch normalisation is folded into the convolutions"
+        return "; ".join(["the same network once batch normalisation is folded", *folds])
+    text = "; ".join(["not the same network", *folds])
     if found.parting is None:
         return text
     sides = [_side(row) for row in (found.parting.a, found.parting.b)]
+    besides = "besides, " if folds else ""
     if sides == [None, None]:
-        return f"{text}: the outputs differ"
+        return f"{text}: {besides}the outputs differ"
     what = "; ".join(f"{n} {x} -> {y}" for n, x, y in found.parting.differences)
     place = " -> ".join(side or "nothing" for side in sides)
-    return f"{text}; they first part at {place}" + (f" ({what})" if what else "")
+    return f"{text}; {besides}they first part at {place}" + (f" ({what})" if what else "")
+
+
+def _folds(folds: Sequence[sameness.Fold], here: str, there: str) -> str:
+    """How many layers are folded, and what that does to the counts, exactly."""
+    if not folds:
+        return ""
+    n = sum(len(fold.folded) for fold in folds)
+    params = sameness.total(fold.params for fold in folds)
+    buffers = sameness.total(fold.buffers for fold in folds)
+    layers = f"{n:,} normalisation{'s' if n > 1 else ''} of {here}"
+    counts = f"exactly {signed(params)} parameters and {signed(buffers)} running statistics"
+    return f"{layers} folded into the layers before in {there}, which makes {counts}"
 
 
 def _side(row: Row | None) -> str | None:
@@ -182,8 +221,9 @@ def _side(row: Row | None) -> str | None:
 
 
 def _parts(a: Report, b: Report) -> Iterator[Grid | str]:
-    yield verdict(a, b)
-    found = changes(a, b)
+    same = sameness.compare(a, b)
+    yield verdict(a, b, same)
+    found = changes(a, b, same)
     shown = [change for change in found if change.kind != "same"]
     if shown:
         yield _grid(shown)
@@ -245,11 +285,14 @@ def _signed_memory(n: Number) -> str:
 
 def compare_json(a: Report, b: Report) -> dict[str, Any]:
     """The comparison as plain data (schema cnncalc.diff/1)."""
+    found = sameness.compare(a, b)
     return {
         "schema": "cnncalc.diff/1",
         "specs": [_spec(r) for r in (a, b)],
-        **_sameness(a, b),
-        "layers": [{"kind": c.kind, "a": _facts(c.a), "b": _facts(c.b)} for c in changes(a, b)],
+        **_sameness(found),
+        "layers": [
+            {"kind": c.kind, "a": _facts(c.a), "b": _facts(c.b)} for c in changes(a, b, found)
+        ],
         "totals": {
             t.quantity: {"a": number(t.a), "b": number(t.b), "difference": number(t.difference)}
             for t in total_changes(a.totals, b.totals)
@@ -257,9 +300,8 @@ def compare_json(a: Report, b: Report) -> dict[str, Any]:
     }
 
 
-def _sameness(a: Report, b: Report) -> dict[str, Any]:
-    """Whether they are one network: `same`, `same_when_fused`, and the first parting."""
-    found = sameness.compare(a, b)
+def _sameness(found: sameness.Verdict) -> dict[str, Any]:
+    """Whether they are one network: `same`, `same_when_fused`, folded layers, first parting."""
     parting = None
     if found.parting is not None:
         parting = {
@@ -270,7 +312,19 @@ def _sameness(a: Report, b: Report) -> dict[str, Any]:
                 for what, left, right in found.parting.differences
             ],
         }
-    return {"same": found.same, "same_when_fused": found.same or found.fused, "parting": parting}
+    folds = [
+        {
+            "side": side,
+            "layers": [row.name for row in fold.folded],
+            "into": fold.there.name,
+            "params": number(fold.params),
+            "buffers": number(fold.buffers),
+        }
+        for side, several in (("a", found.folds), ("b", found.folds_b))
+        for fold in several
+    ]
+    fused = found.same or found.fused
+    return {"same": found.same, "same_when_fused": fused, "folded": folds, "parting": parting}
 
 
 def _spec(report: Report) -> dict[str, str]:
