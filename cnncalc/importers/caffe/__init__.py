@@ -6,9 +6,10 @@ from ...dialects import dialect
 from ...source import shorten
 from ..draft import Draft, refuse
 from ..writing import write
-from . import layers
+from .layers import TABLE
 from .prototxt import MAX_BYTES, Message, parse
-from .reading import Entry, Net, entries
+from .reading import Entry, Net, entries, opaque
+from .windows import DATA, data, loss
 
 SKIPPED = frozenset({"Accuracy", "Silence", "HDF5Output", "Python"})
 
@@ -21,11 +22,11 @@ def convert(path: str) -> str:
 def draft(path: str) -> Draft:
     """The network of a prototxt file, as it is at test time; raises `Problem` E021."""
     with open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
         raise refuse(f"'{shorten(path, 200)}' is larger than {MAX_BYTES:,} bytes")
     try:
-        root = parse(data.decode("utf-8-sig"))
+        root = parse(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise refuse(f"'{shorten(path, 200)}' is not prototxt: not UTF-8 text") from None
     name = str(root.get("name", "")) or os.path.splitext(os.path.basename(path))[0]
@@ -57,8 +58,9 @@ def _inputs(net: Net, root: Message) -> None:
 
 
 def _layer(net: Net, entry: Entry) -> None:
-    if entry.kind in ("Input", "DummyData", *layers.DATA):
-        layers.data(net, entry)
+    source = not entry.bottoms and entry.kind.endswith(("Data", "Python"))  # a fork's, or a script
+    if source or entry.kind in ("Input", "DummyData", *DATA):
+        data(net, entry)
         return
     if entry.kind in SKIPPED:
         net.used.update(entry.bottoms)
@@ -66,10 +68,10 @@ def _layer(net: Net, entry: Entry) -> None:
             net.blobs.pop(top, None)
         return
     if entry.kind.endswith("Loss"):
-        layers.loss(net, entry)
+        loss(net, entry)
         return
-    handler = layers.TABLE.get(entry.kind)
+    handler = TABLE.get(entry.kind)
     if handler is None or not entry.bottoms:
-        layers.opaque(net, entry)
+        opaque(net, entry)
     else:
         handler(net, entry)

@@ -14,6 +14,7 @@ OLD = {
     "PRELU": "PReLU", "RELU": "ReLU", "TANH": "TanH", "DUMMY_DATA": "DummyData",
     "HDF5_DATA": "HDF5Data", "INNER_PRODUCT": "InnerProduct", "SOFTMAX_LOSS": "SoftmaxWithLoss",
     "IMAGE_DATA": "ImageData", "MEMORY_DATA": "MemoryData", "WINDOW_DATA": "WindowData",
+    "BN": "BN", "ELU": "ELU",
 }  # fmt: skip
 OLDEST = {
     "conv": "Convolution", "pool": "Pooling", "innerproduct": "InnerProduct", "relu": "ReLU",
@@ -143,3 +144,24 @@ class Net:
         ends = [self.blobs[b] for b in self.made if b not in self.used and b in self.blobs]
         found = [ref for ref in dict.fromkeys(ends) if ref in self.draft.items]
         return found or list(self.draft.items)[-1:]
+
+
+def opaque(net: Net, entry: Entry) -> None:
+    """A type that is not covered: its size is taken to be that of what it reads first."""
+    refs = [net.ref(b) for b in entry.bottoms if b in net.blobs or net.declared.get(b)]
+    net.used.update(entry.bottoms)
+    if not refs:
+        raise refuse(f"layer '{entry.name}' of type {entry.kind} has no input and no known size")
+    fields = {"op": entry.kind, "output": list(net.draft.shapes[refs[0]])}
+    note = f"{entry.kind} is not covered: its size is taken to be its input's"
+    net.add(entry, "opaque", fields, refs, note)
+    for i in range(1, len(entry.tops)):
+        net.top(entry, net.blobs[entry.tops[0]], i)
+
+
+def place(axis: int, rank: int) -> int:
+    """Caffe's axis (batch first, channels second) in a volume: channels last."""
+    axis = axis + rank + 1 if axis < 0 else axis
+    if axis == 0 or axis > rank:
+        raise refuse(f"axis {axis} is the batch's, or not there")
+    return -1 if axis == 1 else axis - 2
