@@ -7,7 +7,7 @@ whole map is a dense layer; x·sigmoid(x) is SiLU. Two networks are the same whe
 keys are. The first parting is a layer whose inputs both networks have, but not the layer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .formula import Number, product
@@ -15,7 +15,8 @@ from .layers.reshape import position
 from .rows import Report, Row
 
 Key = int
-SKIPPED = frozenset(("identity", "dropout", "flatten"))
+SKIPPED = frozenset(("identity", "dropout", "stochastic_depth", "flatten"))
+CLIPS = ("relu6", "hardtanh", "clip")
 GATES = {"sigmoid": "silu", "hardsigmoid": "hardswish"}
 
 
@@ -177,6 +178,8 @@ class _Form:
         if row.op == "separable_conv":
             middle = self._add(row, _depthwise_facts(row), inputs)
             return self._add(row, self._shifted(row, _pointwise_facts(row)), (middle,))
+        if row.op == "conv" and row.layer.values().get("connect") is not None:
+            return self._connected(row, inputs)
         facts = self._shifted(row, _facts(row))
         if row.op in ("add", "multiply"):
             inputs = tuple(sorted(inputs))
@@ -184,12 +187,35 @@ class _Form:
             if gate is not None:
                 output = (("output", _plain(row.output)),)
                 return self._add(row, Facts(gate[0], output), (gate[1],))
-        if row.op == "scale" and row.layer.values().get("bias"):
-            before = self.ops.get(inputs[0])
-            if before is not None and before.op == "batchnorm" and dict(before.fields)["trained"] == "none":  # noqa: E501  # fmt: skip
-                fields = {**dict(before.fields), "trained": "beta, gamma"}
-                facts, inputs = Facts("batchnorm", tuple(fields.items())), self.sources[inputs[0]]
+        trained = _trained(row)
+        before = self.ops.get(inputs[0]) if trained else None
+        if before is not None and before.op == "batchnorm" and dict(before.fields)["trained"] == "none":  # noqa: E501  # fmt: skip
+            fields = {**dict(before.fields), "trained": trained}
+            facts, inputs = Facts("batchnorm", tuple(fields.items())), self.sources[inputs[0]]
+        if row.op == "subsample":
+            inputs = self._summed(row, inputs)
         return self._add(row, facts, inputs)
+
+    def _connected(self, row: Row, inputs: tuple[Key, ...]) -> Key:
+        """A table of connections: one convolution a filter, over the maps it reads."""
+        axis, one = ("axis", str(len(row.output) - 1)), (*row.output[:-1], 1)
+        whole = dict(_conv_facts(row).fields)
+        whole.pop("connect", None)
+        parts = []
+        for maps in row.layer.values()["connect"]:
+            size = (*row.input[0][:-1], len(maps))
+            picked = Facts("gather", (("indices", _text(maps)), axis, ("output", _plain(size))))
+            fields = {**whole, "groups": "1", "output": _text(one)}
+            conv = Facts("conv", tuple(fields.items()))
+            parts.append(self._add(row, conv, (self._add(row, picked, inputs),)))
+        return self._add(row, Facts("concat", (axis, ("output", _plain(row.output)))), tuple(parts))
+
+    def _summed(self, row: Row, inputs: tuple[Key, ...]) -> tuple[Key, ...]:
+        """Sums of windows as means of them times their size."""
+        size = product([w.k for w in row.windows])
+        for facts in (_pool_facts(row, "avgpool"), _rescaled(size, row)):
+            inputs = (self._add(row, facts, inputs),)
+        return inputs
 
     def _shifted(self, row: Row, facts: Facts) -> Facts:
         """The facts with the bias that folding gives."""
@@ -256,7 +282,22 @@ def _differences(a: Seen | None, b: Seen | None) -> tuple[tuple[str, str, str], 
     return tuple(found)
 
 
+def _trained(row: Row) -> str:
+    """What a layer adds to a normalisation before it that trains nothing."""
+    if row.op == "scale":
+        return "beta, gamma" if "bias" in row.weights else "gamma"
+    shape = row.weights.get("position", ()) if row.op == "positional" else ()
+    return "beta" if shape and all(n == 1 for n in shape[:-1]) else ""
+
+
+def _rescaled(scale: Any, row: Row) -> Facts:
+    fields = (("scale", _real(scale)), ("offset", "0"), ("output", _plain(row.output)))
+    return Facts("rescale", fields)
+
+
 def _changes_nothing(row: Row) -> bool:
+    if row.op == "roll":
+        return all(by == 0 for _, by in row.layer._shifts(len(row.input[0])))  # type: ignore[attr-defined]
     if row.op == "reshape":
         return _plain(row.output) == _plain(row.input[0])
     if row.op in ("maxpool", "avgpool"):
@@ -296,18 +337,41 @@ def _facts(row: Row) -> Facts:
     if op == "batchnorm":
         return Facts(op, (("eps", _real(row.layer.values().get("eps"))),
                           ("trained", ", ".join(sorted(row.weights)) or "none")))  # fmt: skip
+    if op == "reshape":
+        return Facts(op, (("output", _text(row.output)),))
+    if op in CLIPS:
+        values = row.layer.values()
+        ends = (0, 6) if op == "relu6" else (values.get("low"), values.get("high"))
+        found = (("low", _real(ends[0])), ("high", _real(ends[1])), ("output", _plain(row.output)))
+        return Facts("clip", found)
+    if op in ("lstm", "gru"):
+        return _recurrent_facts(row)
+    if op == "subsample":
+        return Facts("scale", (("bias", "true"), ("output", _plain(row.output))))
     fields: dict[str, str] = {}
     for name, value in row.layer.values().items():
         fields[name] = _text(value) if isinstance(value, tuple | str | bool) else _real(value)
     if "bias" in fields:
         fields["bias"] = str("bias" in row.weights).lower()
     if op == "lrn" and fields:
-        values: Mapping[str, Any] = row.layer.values()
-        divided = values["alpha"] if row.dialect.lrn_divides else values["alpha"] * values["size"]
+        lrn: Any = row.layer
+        divided = lrn.alpha if row.dialect.lrn_divides else lrn.alpha * lrn.size
         fields["alpha"] = _real(divided)
-    if op in ("concat", "slice"):
+    if op in ("concat", "slice", "gather"):
         fields["axis"] = str(position(row.layer.values().get("axis", -1), len(row.input[0])))
     return Facts(op, (*fields.items(), ("output", _plain(row.output))))
+
+
+def _recurrent_facts(row: Row) -> Facts:
+    layer: Any = row.layer
+    both = bool(layer.bidirectional)
+    after = row.op == "gru" and layer.resets_after(row.dialect)
+    return Facts(row.op, (
+        ("units", str(layer.units)), ("sequences", str(layer.return_sequences).lower()),
+        ("directions", "2" if both else "reverse" if layer.reverse else "1"),
+        ("merge", layer.merge if both else "-"), ("reset_after", str(after).lower()),
+        ("biases", str(len([n for n in row.weights if "bias" in n]))),
+    ))  # fmt: skip
 
 
 def _real(value: Any) -> str:
@@ -363,20 +427,21 @@ def _pointwise_facts(row: Row) -> Facts:
     ))  # fmt: skip
 
 
-def _pool_facts(row: Row) -> Facts:
+def _pool_facts(row: Row, op: str = "") -> Facts:
+    op = op or row.op
     ws = row.windows
     if all(w.out == 1 and w.before == 0 and w.k == w.n for w in ws):
-        kind = "mean of the map" if row.op == "avgpool" else "largest of the map"
+        kind = "mean of the map" if op == "avgpool" else "largest of the map"
         return Facts(kind, (("output", _plain(row.output)),))
     fields = [
         ("kernel", _text(tuple(w.k for w in ws))), ("stride", _text(tuple(w.s for w in ws))),
         ("pad", ", ".join(str(w.before) for w in ws)), ("output", _text(row.output)),
     ]  # fmt: skip
-    if row.op == "avgpool" and any(w.before != 0 or w.after != 0 for w in ws):
+    if op == "avgpool" and any(w.before != 0 or w.after != 0 for w in ws):
         include = row.layer.values().get("count_include_pad")
         include = row.dialect.include_pad if include is None else include
         fields.append(("count_include_pad", str(include).lower()))
-    return Facts(row.op, tuple(fields))
+    return Facts(op, tuple(fields))
 
 
 def _even(row: Row) -> bool:

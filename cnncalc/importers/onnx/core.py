@@ -18,6 +18,15 @@ HANDLERS: dict[str, Handler] = {}
 RESERVED = frozenset({"floor", "ceil", "min", "max"})
 
 
+MOST_BEFORE = 200  # nodes that are looked at for one that slides
+SLIDING = frozenset({
+    "Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
+    "BatchNormalization", "InstanceNormalization", "LRN",
+})  # fmt: skip
+ALIKE = frozenset({"Pad", "Relu", "Clip", "Tanh", "Sigmoid", "Identity", "Cast", "Sub", "Div",
+                   "Mul", "Add", "Dropout"})  # fmt: skip
+
+
 class Unknown(Exception):
     """An operator, or a way of using it, that no layer stands for: it becomes opaque."""
 
@@ -87,6 +96,8 @@ class Converter:
         if not bare:
             sizes = (1, *sizes[1:])
         order = natural(sizes)
+        if len(sizes) in (3, 5) and one(sizes[0]) and self._is_map(name):
+            order = (*range(2, len(sizes)), 1)
         shape = tuple(sizes[a] for a in order) or (1,)
         if len(shape) > 4:
             raise refuse(f"the input '{shorten(name)}' has {len(shape)} axes, more than 4")
@@ -96,6 +107,18 @@ class Converter:
         """Whether a batch axis is put before the input first of all."""
         readers = [n for n in self.nodes if name in n.inputs]
         return bool(readers) and all(n.op == "Unsqueeze" for n in readers)
+
+    def _is_map(self, name: str) -> bool:
+        """Whether a layer that slides over channels-first maps reads the input."""
+        names = {name}
+        for node in self.nodes[:MOST_BEFORE]:
+            if names.isdisjoint(node.inputs):
+                continue
+            if node.op in SLIDING:
+                return True
+            if node.op in ALIKE:
+                names.update(node.outputs)
+        return False
 
     def _dim(self, name: str, axis: int, given: Any, rank: int) -> Number:
         """A size of an input: a number, or a symbol for a dynamic axis (not the batch)."""

@@ -4,6 +4,7 @@ Each pattern looks from its last operator back. What it covers must be read by n
 """
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 from .reading import Constant, Model, Node
@@ -324,6 +325,40 @@ def _groupnorm(g: Graph, i: int) -> Found | None:
     return None
 
 
+def _lrn(g: Graph, i: int) -> Found | None:
+    """x/(mean of squares of neighbours·alpha + k)^beta, as torch.nn.functional writes it."""
+    node = g.nodes[i]
+    if node.op != "Div" or len(node.inputs) != 2:
+        return None
+    x, name = node.inputs
+    covered: list[int] = []
+    numbers = []
+    for op in ("Pow", "Add", "Mul"):
+        made = g.by(name, op)
+        number = None if made is None else g.number(made[1].inputs[1])
+        if made is None or number is None:
+            return None
+        covered.append(made[0])
+        numbers.append(number)
+        name = made[1].inputs[0]
+    size = 0
+    for _ in range(8):
+        made = g.by(name, "Reshape", "Squeeze", "Unsqueeze", "Pad", "AveragePool", "Mul")
+        if made is None:
+            return None
+        covered.append(made[0])
+        if made[1].op == "Mul":
+            break
+        if made[1].op == "AveragePool":
+            kernel = made[1].attributes.get("kernel_shape", [])
+            size = prod(kernel) if kernel and prod(kernel) == kernel[0] else 0
+        name = made[1].inputs[0]
+    if made is None or made[1].inputs != (x, x) or not size:
+        return None
+    beta, k, alpha = numbers
+    return _as(node, "LRN", [x], size=size, alpha=alpha, beta=beta, bias=k), covered
+
+
 def _vector(g: Graph, name: str) -> str | None:
     """The weight of C values behind Cx1x1."""
     made = g.by(name, "Unsqueeze", "Reshape")
@@ -333,4 +368,5 @@ def _vector(g: Graph, name: str) -> str | None:
 
 PATTERNS: tuple[Callable[[Graph, int], Found | None], ...] = (
     _gated, _hardswish, _hardsigmoid, _gelu, _layernorm, _groupnorm, _normalised,
+    _lrn,
 )  # fmt: skip

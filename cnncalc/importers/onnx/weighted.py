@@ -146,11 +146,23 @@ def batchnorm(c: Converter, node: Node) -> None:
     gamma, beta = c.const(node, 1), c.const(node, 2)
     if x.rank < 2:
         raise Unknown
-    trained = bool(gamma.weights or beta.weights)
+    scale = bool(gamma.weights) and not _filled(c, node, 1, 1)
+    shift = bool(beta.weights) and not _filled(c, node, 2, 0)
     statistics = [c.const(node, 3), c.const(node, 4)]
-    fields = {"eps": decimal(node.attributes.get("epsilon", 1e-5)), "affine": trained}
-    ref = c.emit(node, "batchnorm", fields, [c.image(x)], [gamma, beta, *statistics])
+    fields = {"eps": decimal(node.attributes.get("epsilon", 1e-5)), "affine": scale or shift}
+    if scale != shift:
+        fields |= {"scale": scale, "shift": shift}
+    kept = [v for v, on in ((gamma, scale), (beta, shift)) if on]
+    ref = c.emit(node, "batchnorm", fields, [c.image(x)], [*kept, *statistics])
     c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+def _filled(c: Converter, node: Node, i: int, number: float) -> bool:
+    """Is input `i` filled with one number by the graph itself, and no initialiser?"""
+    values = c.const(node, i).values
+    if node.inputs[i] in c.model.constants or values is None:
+        return False
+    return bool((values == number).all())
 
 
 @handles("InstanceNormalization")
@@ -272,13 +284,20 @@ def _linear(c: Converter, node: Node, x: Tensor, units: Number, weights: list[An
 
 @handles("LSTM", "GRU")
 def recurrent(c: Converter, node: Node) -> None:
-    """One direction over the whole sequence, gates with biases: (time, batch, features)."""
+    """One or both directions over the whole sequence: (time, batch, features).
+
+    Gates have biases or none; where a constant takes the place of the second ones, they count
+    as the opset's dialect has it, and a bias of the first alone keeps its parameters.
+    """
     x, w = c.tensor(node), c.const(node, 1)
     a = node.attributes
-    op = node.op.lower()
-    plain_ = a.get("direction", "forward") == "forward" and not a.get("layout")
+    op, direction = node.op.lower(), a.get("direction", "forward")
     bias = c.value(node, 3)
-    if not c.has(op) or not plain_ or bias is None or a.get("clip") or a.get("activations"):
+    if not c.has(op) or a.get("layout") or a.get("clip") or isinstance(bias, Tensor):
+        raise Unknown
+    if a.get("activations") or any(
+        c.value(node, i) is not None for i in range(4, len(node.inputs))
+    ):
         raise Unknown
     units = a.get("hidden_size", w.shape[1])
     held = c.flat(x, (0, 2))
@@ -286,9 +305,21 @@ def recurrent(c: Converter, node: Node) -> None:
     last = any(node.outputs[1:])
     if whole and last and not all(c.readers.get(o, 0) == 0 for o in node.outputs[1:] if o):
         raise Unknown
-    fields = {"units": units, "return_sequences": whole}
-    ref = c.emit(node, op, fields, [held.ref], [w, c.const(node, 2), c.const(node, 3)])
+    two = 2 if direction == "bidirectional" else 1
+    fields: dict[str, Any] = {"units": units, "return_sequences": whole}
+    fields |= {"bidirectional": two == 2, "reverse": direction == "reverse"}
+    fields["bias"] = bias is not None
+    if op == "gru":
+        fields["reset_after"] = bool(a.get("linear_before_reset", 0))
+    ref = c.emit(node, op, fields, [held.ref], [w, c.const(node, 2), bias])
+    steps = x.sizes[0]
+    # Directions stand before the batch in ONNX: (time, directions, batch, units).
     if whole:
-        c.set(node, Tensor(ref, (0, 3), (x.sizes[0], 1, 1, units)))
-    else:
-        c.set(node, Tensor(ref, (2,), (1, 1, units)), 1)
+        order, sizes = (0, 1, 3) if two == 2 else (0, 3), (steps, two, 1, units)
+        if two == 2:
+            ref = c.draft.add("reshape", {"to": [steps, two, units]}, [ref])
+        c.set(node, Tensor(ref, order, sizes))
+        return
+    if two == 2:
+        ref = c.draft.add("reshape", {"to": [two, units]}, [ref])
+    c.set(node, Tensor(ref, (0, 2) if two == 2 else (2,), (two, 1, units)), 1)

@@ -96,6 +96,14 @@ def _program(torch: Any, factory: Any, target: str, shapes: Sequence[tuple[int, 
     try:
         return torch.export.export(module, images, strict=False)
     except (RuntimeError, TypeError, ValueError, IndexError):
+        # LxC is tokens to one module and a map of one axis, its channels second, to another.
+        turned = [(1, *s[:0:-1]) if len(s) == 3 else s for s in shapes]
+        if turned != list(shapes):
+            try:
+                maps = tuple(torch.empty(shape) for shape in turned)
+                return torch.export.export(module, maps, strict=False)
+            except (RuntimeError, TypeError, ValueError, IndexError):
+                pass
         words = tuple(torch.zeros(shape, dtype=torch.long) for shape in shapes)
         try:
             return torch.export.export(module, words, strict=False)

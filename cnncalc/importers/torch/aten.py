@@ -1,6 +1,7 @@
 """PyTorch's own operators as the nodes that the ONNX importer reads: one walk serves both."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 from ...source import shorten
@@ -347,7 +348,12 @@ def pool(t: Translator, name: str, a: _Arguments) -> None:
         t.put("MaxPool", [a.first()], outputs, dilations=dilations, **sides)
     else:
         counted = int(bool(a["count_include_pad"]))
-        t.put("AveragePool", [a.first()], outputs, count_include_pad=counted, **sides)
+        divisor = a["divisor_override"]
+        means = f"{name}.means" if divisor else outputs[0]
+        t.put("AveragePool", [a.first()], [means], count_include_pad=counted, **sides)
+        if divisor:  # sums over another number: means, times the places of a window over it
+            t.put("Mul", [a.first(), prod(kernel) / divisor], outputs)
+            t.nodes[-1] = t.nodes[-1]._replace(inputs=(means, t.nodes[-1].inputs[1]))
 
 
 @aten("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d")
@@ -417,6 +423,17 @@ def transpose(t: Translator, name: str, a: _Arguments) -> None:
     given = [a.given[n] for n in a.order[1:3]] or [0, rank - 1]
     i, j = (d % rank for d in given)
     perm[i], perm[j] = perm[j], perm[i]
+    t.put("Transpose", [a.first()], [name], perm=perm)
+
+
+@aten("movedim", "moveaxis")
+def movedim(t: Translator, name: str, a: _Arguments) -> None:
+    rank = a.rank()
+    sources, targets = ([d % rank for d in (v if isinstance(v, list | tuple) else [v])]
+                        for v in (a["source"], a["destination"]))  # fmt: skip
+    rest = iter(d for d in range(rank) if d not in sources)
+    moved = dict(zip(targets, sources, strict=True))
+    perm = [moved[d] if d in moved else next(rest) for d in range(rank)]
     t.put("Transpose", [a.first()], [name], perm=perm)
 
 
