@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .diagnostics import Diagnostic, Problem
 from .dialects import dialect as dialect_of
 from .network import Network, open_source, read_network, unread
 from .rows import Report, RunReport
-from .scaling.mesh import Scale, ScaleError
 from .source import Source
+
+if TYPE_CHECKING:
+    from .scaling.mesh import Scale
 
 Progress = Callable[[int, int, str], None]
 
@@ -28,7 +30,7 @@ def check(
     ignore: Sequence[str] = (),
     progress: Progress | None = None,
     grad: bool = False,
-    scale: Scale | None = None,
+    scale: "Scale | None" = None,
     convention: str | None = None,
 ) -> Report:
     """Derives a spec, compares its answers and budget, and runs it on JAX.
@@ -46,27 +48,29 @@ def check(
     (True, 62378344)
     """
     report = _derived(spec, sets or {}, dialect, convention)
-    scale = scale or Scale()
     if report.totals is None or report.status() == 2:
         detail = "the spec could not be read"
         report = report._replace(run=RunReport("skipped", detail=detail))
     else:
-        if scale.mesh is not None:
+        if scale is not None and scale.mesh is not None:
             batch = batch if batch > 1 else scale.mesh.data
             report = _placed(report, scale, batch)
         if run and report.status() != 2:
             from .jaxrun import RunOptions
             from .jaxrun import run as run_on_jax
 
-            options = RunOptions(device, batch, seed, only_shapes, scale)
+            options = RunOptions(device, batch, seed, only_shapes)
+            if scale is not None:
+                options = options._replace(scale=scale)
             report = run_on_jax(report, options, progress)
     if grad and report.totals is not None:
         report = _with_gradients(report, batch, seed, progress)
     return _selected(report, select, ignore)
 
 
-def _placed(report: Report, scale: Scale, batch: int) -> Report:
+def _placed(report: Report, scale: "Scale", batch: int) -> Report:
     """The report with its placement on a mesh; R004 where that does not fit the memory given."""
+    from .scaling.mesh import ScaleError
     from .scaling.plan import derive, even
 
     assert scale.mesh is not None

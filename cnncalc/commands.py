@@ -84,11 +84,12 @@ def _check(
     spec: Any, dialect: str | None, sets: Mapping[str, str], options: CheckOptions, bar: Any
 ) -> Report:
     from .checker import check as check_spec
-    from .scaling.mesh import ScaleError
 
-    wanted = _scale(options)
-    if not options.run or options.run_only_shapes:
-        wanted = wanted._replace(cluster=None)
+    wanted = None
+    if options.mesh or options.coordinator or options.device_memory or options.dtype != "float32":
+        wanted = _scale(options)
+        if not options.run or options.run_only_shapes:
+            wanted = wanted._replace(cluster=None)
     try:
         return check_spec(
         spec, run=options.run, only_shapes=options.run_only_shapes, sets=sets, dialect=dialect,
@@ -96,8 +97,12 @@ def _check(
         select=_codes(options.select), ignore=_codes(options.ignore), progress=bar,
         grad=options.grad, convention=options.convention, scale=wanted,
     )  # fmt: skip
-    except ScaleError as error:
-        raise Usage(str(error)) from None
+    except ValueError as error:
+        from .scaling.mesh import ScaleError
+
+        if isinstance(error, ScaleError):
+            raise Usage(str(error)) from None
+        raise
 
 
 def _codes(words: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from .formula import FormulaLimit, Number, as_int, ceil, floor, floor_div, maximum, minimum, power
 from .formula import divide as exact_divide
@@ -259,7 +260,7 @@ def evaluate(expression: Node | str, lookup: Callable[[str], Number]) -> Number:
     >>> evaluate("(k - 1)/2", {"k": 5}.__getitem__)
     2
     """
-    node = parse(expression) if isinstance(expression, str) else expression
+    node = _parsed(expression) if isinstance(expression, str) else expression
     stack: list[Number] = []
     for step in _postorder(node):
         count = len(step.args)
@@ -267,6 +268,9 @@ def evaluate(expression: Node | str, lookup: Callable[[str], Number]) -> Number:
         del stack[len(stack) - count :]
         stack.append(_checked(_value(step, args, lookup), step.offset))
     return stack[0]
+
+
+_parsed = lru_cache(maxsize=512)(parse)  # blocks evaluate the same texts again and again
 
 
 def _value(node: Node, args: list[Number], lookup: Callable[[str], Number]) -> Number:

@@ -61,6 +61,8 @@ class Scope:
 
     def evaluate(self, text: str, node: Node, offset: int) -> Number:
         """Value of `text`, a part of the scalar `node` that starts at `offset`."""
+        if len(text) < 10 and text.isascii() and text.isdigit():
+            return int(text)  # what `expr` gives, at once
         try:
             return expr.evaluate(text, self._lookup)
         except expr.UnknownName as error:
@@ -72,6 +74,8 @@ class Scope:
 
     def split(self, node: Node, star: bool) -> list[tuple[str, int]] | None:
         """Axis texts of a volume literal with their offsets; raises `Problem` E012."""
+        if node.text.isascii() and node.text.isdigit() and len(node.text) < 10:
+            return [(node.text, 0)]
         try:
             return literals.split_volume(node.text, self.known(), star=star)
         except expr.ExprError as error:

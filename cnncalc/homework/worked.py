@@ -1,14 +1,19 @@
 """The worked line of an answer: the calculation, right or wrong, in one line."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .. import memory
 from ..formula import is_whole
 from ..rows import Row
-from ..tracing import Line, Trace, attempt
-from .mistakes import Suspect
 from .quantities import Quantity, quantity
 from .subjects import Subject
+
+if TYPE_CHECKING:
+    from ..tracing import Line
+    from .mistakes import Suspect
 
 SIZES = frozenset({"output", "height", "width", "pad", "stride", "kernel", "valid", "discarded"})
 COUNTS = frozenset({"params", "trainable", "weights", "biases", "params_memory", "filters",
@@ -38,6 +43,8 @@ def worked(subject: Subject, asked: str) -> str:
 
 
 def _lines(subject: Subject, what: Quantity) -> Iterator[str]:
+    from ..tracing import Trace, attempt  # not needed where every answer is right
+
     row = subject.row
     assert row is not None
     if what.name in SIZES:
@@ -76,6 +83,8 @@ def _values(subject: Subject, what: Quantity) -> str:
 
 
 def _reach(subject: Subject, row: Row) -> Iterator[str]:
+    from ..tracing import Trace, attempt
+
     before = {r.name: r for r in subject.network}
     lines = attempt(lambda: Trace(row).reach(before.get(row.inputs[0]))) or []
     for line in lines:
@@ -103,6 +112,8 @@ def _sum(subject: Subject, what: Quantity) -> str:
 
 def reason(suspect: Suspect, what: Quantity) -> str:
     """A suspect in words, with the calculation that the mistake leads to where it can be shown."""
+    from ..tracing import attempt
+
     if suspect.subject is None or len(suspect.subject.rows) > 1:
         return suspect.words
     if what.name in COUNTS and what.name not in ("params", "trainable"):

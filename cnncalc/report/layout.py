@@ -198,6 +198,8 @@ class Grid(NamedTuple):
             for title, size in zip(titles, sizes, strict=True)
         ]
         for path, word in ((16, LONG), (8, LONG), (8, 0)):
+            if sum(wide) <= room:
+                break
             low = {
                 i: max(titles[i], path if column.kind == "path" else self._least(i, word))
                 for i, column in enumerate(self.columns)
@@ -246,16 +248,25 @@ class Grid(NamedTuple):
     def _row(self, row: Sequence[Cell], wide: Sequence[int], paint: Paint) -> list[str]:
         pieces = []
         for cell, column, room in zip(row, self.columns, wide, strict=True):
-            lines = _fit(cell, column, room).split("\n")
-            pieces.append([_beside(cut(x, room), room, column.right, cell.style, paint)
-                           for x in lines])  # fmt: skip
+            lines = [cell.text] if _fits(cell, room) else [
+                cut(x, room) for x in _fit(cell, column, room).split("\n")
+            ]  # fmt: skip
+            pieces.append([_beside(x, room, column.right, cell.style, paint) for x in lines])
         height = max(map(len, pieces), default=0)
+        if height == 1:
+            return [GAP.join(piece[0] for piece in pieces).rstrip()]
         blank = [[" " * room] for room in wide]
         rows = (
             [p[i] if i < len(p) else b[0] for p, b in zip(pieces, blank, strict=True)]
             for i in range(height)
         )
         return [GAP.join(parts).rstrip() for parts in rows]
+
+
+def _fits(cell: Cell, room: int) -> bool:
+    """Whether a cell is one line as it is."""
+    text = cell.text
+    return text.isascii() and len(text) <= room and "\n" not in text and text[:1] != " "
 
 
 def _beside(text: str, room: int, right: bool, style: str, paint: Paint) -> str:
