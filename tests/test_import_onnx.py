@@ -166,6 +166,56 @@ def test_attention_taken_apart(tmp_path):
     assert report.totals.macs == tokens
 
 
+class Windowed(nn.Module):
+    """Scores of a 2x3 window with a number a head for every distance (Liu 2021)."""
+
+    def __init__(self):
+        super().__init__()
+        self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.relative_position_bias_table = nn.Parameter(torch.randn(15, 2))
+        spots = torch.stack(torch.meshgrid(torch.arange(2), torch.arange(3), indexing="ij"))
+        spots = spots.flatten(1)
+        far = (spots[:, :, None] - spots[:, None, :]).permute(1, 2, 0) + torch.tensor([1, 2])
+        self.register_buffer("index", (far[:, :, 0] * 5 + far[:, :, 1]).flatten())
+
+    def forward(self, x):
+        q, k = (f(x).view(1, 6, 2, 4).transpose(1, 2) for f in (self.query, self.key))
+        bias = self.relative_position_bias_table[self.index].view(6, 6, 2).permute(2, 0, 1)
+        return (q @ k.transpose(-2, -1) + bias.unsqueeze(0)).softmax(-1)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_relative_position_bias_is_read_by_distance(tmp_path, swapped):
+    import numpy as np
+
+    from cnncalc.importers.onnx import draft
+
+    model = Windowed()
+    if swapped:  # an index that is not Swin's is not taken for it
+        model.index = model.index.flip(0)
+    path = exported(tmp_path, model, torch.zeros(1, 6, 8))
+    report = cnncalc.check(path, run=False)
+    assert report.totals.params == trained(model)
+    assert ("opaque" in {row.op for row in report.layers}) == swapped
+    if swapped:
+        return
+    assert agrees(path) > 5
+    table = model.relative_position_bias_table.detach().numpy()
+    made, items, read = table, draft(path).items, False
+    for item in items.values():  # the moves behind the table, on its own values
+        read = read or item.op == "parameter"
+        if read and item.op == "reshape":
+            made = made.reshape(item.fields["to"])
+        elif read and item.op == "gather":
+            made = np.take(made, item.fields["indices"], item.fields["axis"])
+        elif read and item.op == "permute":
+            made = made.transpose(item.fields["axes"])
+        elif read and item.op == "add":
+            break
+    expected = table[model.index.numpy()].reshape(6, 6, 2).transpose(2, 0, 1)
+    assert np.array_equal(made, expected)
+
+
 def test_dynamic_axes_are_symbols(tmp_path):
     model = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(2))
     path = exported(

@@ -315,6 +315,12 @@ def by_hand():
         [helper.make_node("Split", ["x"], ["y", "z"], axis=1, num_outputs=2)],
         {},
     )
+    chunks = [helper.make_node("SplitToSequence", ["x", "n"], ["s"], axis=3),
+              helper.make_node("SequenceAt", ["s", "i"], ["y"])]  # fmt: skip
+    yield "sequence of chunks", 11, 99, chunks, {"n": np.int64(3), "i": np.int64(-1)}
+    yield "sequence of parts", 11, 99, chunks, {"n": ints(2, 5, 1), "i": np.int64(1)}
+    yield "gather by a table", 7, 99, [node("Gather", "f i", axis=1)], {
+        "f": None, "i": np.arange(24).reshape(2, 3, 4)}  # fmt: skip
     yield "space to depth", 7, 99, [node("SpaceToDepth", "x", blocksize=2)], {}
     yield "depth to space", 7, 99, [node("DepthToSpace", "d", blocksize=2)], {"d": None}
     yield "prelu", 7, 99, [node("PRelu", "x s")], {"s": np.ones((3, 1, 1), "f")}
@@ -356,11 +362,10 @@ def model_of(nodes, constants, opset):
     """A graph around one operator: its input, the constants as initialisers."""
     read = {name for n in nodes for name in n.input}
     inputs = [n for n in SHAPES if n in read]
-    made = [o for n in nodes for o in n.output]
     graph = helper.make_graph(
         nodes, "g",
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, SHAPES[n]) for n in inputs],
-        [helper.make_tensor_value_info(made[0], TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info(next(iter(nodes[-1].output)), TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items() if v is not None],
     )  # fmt: skip
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)

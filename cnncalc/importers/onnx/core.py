@@ -58,6 +58,7 @@ class Converter:
         self.weights: dict[str, Sizes] = {}  # shapes of trained arrays by name
         self.sharing: dict[tuple[str, tuple[str, ...]], str] = {}
         self.counted: set[str] = set()
+        self.sequences: dict[str, tuple[int, list[Number], bool]] = {}  # axis, sizes, axis kept
         self._inferred = model.shapes
         for n in nodes:
             for i in n.inputs:

@@ -7,6 +7,7 @@ from ...formula import Number, product
 from ..draft import decimal
 from .core import Converter, Unknown, handles
 from .reading import Node
+from .relative import relative_bias
 from .values import Const, Tensor, alike, one, same
 
 ELEMENTWISE = {
@@ -181,6 +182,8 @@ def _fixed(c: Converter, node: Node, x: Tensor, k: Const, first: bool) -> None:
 
 def _array(c: Converter, node: Node, x: Tensor, k: Const, places: tuple[int, ...]) -> None:
     """A trained array that is added to or multiplied with the volume."""
+    if node.op == "Add" and relative_bias(c, node, x, k):
+        return
     shape = [x.sizes[a] if a in places else 1 for a in x.order]
     count = product(shape)
     own = sum(_count(c, w) for w in k.weights - c.counted)

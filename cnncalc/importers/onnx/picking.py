@@ -19,6 +19,9 @@ def part(c: Converter, node: Node, x: Tensor, axis: int, cut: dict[str, Any], n:
     return Tensor(ref, held.order, sizes)
 
 
+MAX_PICKED = 1 << 10  # longer lists of positions would be unreadable
+
+
 @handles("Slice")
 def slice_(c: Converter, node: Node) -> None:
     x = c.tensor(node)
@@ -80,6 +83,45 @@ def split(c: Converter, node: Node) -> None:
         start = start + size
 
 
+@handles("SplitToSequence")
+def split_to_sequence(c: Converter, node: Node) -> None:
+    """Parts of one size, the last one smaller, or of the sizes given; `SequenceAt` picks one."""
+    x = c.tensor(node)
+    axis = node.attributes.get("axis", 0) % x.rank
+    given, n = c.value(node, 1), x.sizes[axis]
+    sizes: list[Any] = c.numbers(node, 1) or [1]
+    if not isinstance(given, Const) or not given.shape:
+        size = sizes[0]
+        if not isinstance(n, int) or not isinstance(size, int) or not 0 < n <= size * MAX_PICKED:
+            raise Unknown
+        sizes = [min(size, n - at) for at in range(0, n, size)]
+    kept = bool(node.attributes.get("keepdims", 1)) or given is not None
+    c.sequences[node.outputs[0]] = axis, sizes, kept
+    c.set(node, x)
+
+
+@handles("SequenceAt")
+def sequence_at(c: Converter, node: Node) -> None:
+    found, at = c.sequences.get(node.inputs[0]), c.numbers(node, 1)
+    if found is None or not at or not isinstance(at[0], int):
+        raise Unknown
+    x, (axis, sizes, kept) = c.tensor(node), found
+    if not -len(sizes) <= at[0] < len(sizes):
+        raise Unknown
+    place = at[0] % len(sizes)
+    start: Number = 0
+    for size in sizes[:place]:
+        start = start + size
+    cut: dict[str, Any] = {"start": start}
+    if place < len(sizes) - 1:
+        cut["stop"] = start + sizes[place]
+    made = part(c, node, x, axis, cut, sizes[place])
+    if not kept:
+        reshaped(c, node, made, (*made.sizes[:axis], *made.sizes[axis + 1 :]))
+        return
+    c.set(node, made)
+
+
 @handles("Gather")
 def gather(c: Converter, node: Node) -> None:
     table, places = c.value(node, 0), c.value(node, 1)
@@ -90,9 +132,12 @@ def gather(c: Converter, node: Node) -> None:
     x, at = c.tensor(node), c.const(node, 1)
     numbers = at.numbers()
     axis %= x.rank
-    if numbers is None or len(at.shape) > 1 or not all(isinstance(v, int) for v in numbers):
+    if numbers is None or not all(isinstance(v, int) for v in numbers):
         raise Unknown
     n = x.sizes[axis]
+    if len(at.shape) > 1 or (isinstance(n, int) and numbers == list(range(n)) and n > 1):
+        _by_table(c, node, x, at, numbers, axis)
+        return
     if len(numbers) == 1:
         start = _inside(int(numbers[0]), n)
         found = x
@@ -109,6 +154,20 @@ def gather(c: Converter, node: Node) -> None:
     fields = {"indices": [int(v) for v in numbers], "axis": x.order.index(axis)}
     ref = c.emit(node, "gather", fields, [x.ref])
     c.set(node, Tensor(ref, x.order, (*x.sizes[:axis], len(numbers), *x.sizes[axis + 1 :])))
+
+
+def _by_table(
+    c: Converter, node: Node, x: Tensor, at: Const, numbers: list[int], axis: int
+) -> None:
+    """Positions in a table of several axes: picked one after the other, then put in its shape."""
+    n = x.sizes[axis]
+    if numbers != list(range(n if isinstance(n, int) else 0)):  # else all of them, as they are
+        if axis not in x.order or len(numbers) > MAX_PICKED:
+            raise Unknown
+        fields = {"indices": numbers, "axis": x.order.index(axis)}
+        ref = c.draft.add("gather", fields, [x.ref])
+        x = Tensor(ref, x.order, (*x.sizes[:axis], len(numbers), *x.sizes[axis + 1 :]))
+    reshaped(c, node, x, (*x.sizes[:axis], *at.shape, *x.sizes[axis + 1 :]))
 
 
 def _embedding(c: Converter, node: Node, table: Const, places: Tensor, axis: int) -> None:
