@@ -88,10 +88,13 @@ def _typer(argv: list[str]) -> int:
 
 def _say(text: str) -> None:
     """A message on standard error, no control character of a name in it; never fails."""
-    safe = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    from .source import readable
+    from .writing import spelled
+
+    safe = "".join(c if c.isprintable() or c == "\n" else "?" for c in readable(text))
     with suppress(OSError, ValueError, AttributeError):
         encoding = sys.stderr.encoding or "ascii"
-        sys.stderr.write(safe.encode(encoding, "replace").decode(encoding) + "\n")
+        sys.stderr.write(spelled(safe, encoding) + "\n")
         sys.stderr.flush()
 
 

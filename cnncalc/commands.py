@@ -489,11 +489,13 @@ def write(text: str, path: str | None) -> None:
     if path is None:
         put(text)
     else:
-        replace(path, text.encode("utf-8"))
+        replace(path, text.encode("utf-8", "replace"))
 
 
 def put(text: str) -> None:
     """Text on the standard output, in its encoding; raises `Usage` where it takes no more."""
+    from . import writing
+
     if sys.stdout is None:
         raise Usage("the standard output is closed")
     try:
@@ -501,7 +503,7 @@ def put(text: str) -> None:
             sys.stdout.write(text)
         except UnicodeEncodeError:
             encoding = sys.stdout.encoding or "ascii"
-            sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+            sys.stdout.write(writing.spelled(text, encoding))
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -82,9 +82,27 @@ class Node:
         }[self.kind]
 
 
+def readable(path: str) -> str:
+    """A path as text: bytes that the locale could not decode are read as UTF-8.
+
+    In a C locale the system hands over the bytes of `é` as two surrogates, which no file
+    format can hold.
+
+    >>> readable("caf\\udcc3\\udca9.yaml"), readable("\\udcff.yaml") == "\ufffd.yaml"
+    ('café.yaml', True)
+    """
+    if path.isascii():
+        return path
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # half of a pair, which stands for no byte
+        return path.encode("utf-8", "replace").decode("utf-8")
+
+
 def shorten(text: str, width: int = 40) -> str:
     """Text fit for a message: one line, printable, not longer than `width`."""
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "?" for c in readable(text))
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
@@ -95,7 +113,7 @@ class Source:
 
     def __init__(self, text: str, path: str = "<text>") -> None:
         self.text = text
-        self.path = path
+        self.path = readable(path)
         self.lines = text.splitlines()
 
     def line(self, number: int) -> str:

@@ -123,6 +123,22 @@ def sync_folder(path: str) -> None:
         os.close(folder)
 
 
+PLAINER = {"─": "-", "✓": "+", "✗": "x", "·": ".", "…": "~", "–": "-", "→": ">", "×": "x",
+           "−": "-", "\u00a0": " "}  # fmt: skip
+
+
+def spelled(text: str, encoding: str) -> str:
+    """Text for a stream that cannot take all of it: other signs of the same width.
+
+    >>> spelled("✓ ✗ é", "ascii"), spelled("✗ é", "latin-1")
+    ('+ x ?', 'x é')
+    """
+    for sign, plainer in PLAINER.items():
+        if sign.encode(encoding, "ignore") == b"":
+            text = text.replace(sign, plainer)
+    return text.encode(encoding, "replace").decode(encoding)
+
+
 def why(error: BaseException) -> str:
     """The reason in an error of writing or reading, in the system's words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

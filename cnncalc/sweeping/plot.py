@@ -1,5 +1,6 @@
 """A picture of a sweep: two quantities against each other, the Pareto front marked."""
 
+import logging
 from io import BytesIO
 from typing import Any
 
@@ -21,6 +22,8 @@ class Picture:
 
         if not path.lower().endswith(KINDS):
             raise SweepError(f"--plot writes {', '.join(KINDS)}, not '{shorten(path, 200)}'")
+        # Where it may not write to the home, it says so twice, and works.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
         try:
             import matplotlib  # noqa: F401
         except ImportError:
