@@ -12,7 +12,13 @@ from .network import Data, Network, chosen, merged
 
 
 class Chained:
-    """The context of one reference: the given parameters, and the batch's own statistics."""
+    """The context of one reference: the given parameters, and the batch's own statistics.
+
+    Large convolutions in float64 are summed tap by tap (`layers/_taps.py`), which XLA does
+    many times faster on CPUs.
+    """
+
+    by_taps = True
 
     def __init__(self, dialect: Dialect, arrays: dict[str, Any], x: Any) -> None:
         self.dialect, self.arrays, self.x = dialect, arrays, x

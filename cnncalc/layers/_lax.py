@@ -78,13 +78,27 @@ def conv(run: Any, x: Any, w: Any, stride: Any, pad: Any, dilation: Any, groups:
     if not all(isinstance(n, int) for pair in ends for n in pair):  # the window takes no symbols
         x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((*pair, 0) for pair in ends), (0, 0, 0)])
         ends = [(0, 0)] * rank
+    return _convolved(run, x, w, strides, ends, (1,) * rank, dilations, groups)
+
+
+def _convolved(
+    run: Any, x: Any, w: Any, strides: Any, ends: Any, stretch: Any, dilations: Any, groups: int
+) -> Any:
+    """The convolution itself; a run `by_taps` sums the kernel's taps where that is faster."""
+    from jax import lax
+
+    from . import _taps
+
+    if getattr(run, "by_taps", False) and _taps.faster(x, w, strides):
+        return _taps.convolve(x, w, strides, ends, stretch, dilations, groups)
     return lax.conv_general_dilated(
         x,
         w,
         strides,
         ends,
+        lhs_dilation=stretch,
         rhs_dilation=dilations,
-        dimension_numbers=_dimension_numbers(rank),
+        dimension_numbers=_dimension_numbers(x.ndim - 2),
         feature_group_count=groups,
     )
 
@@ -136,16 +150,9 @@ def conv_transpose(run: Any, x: Any, w: Any, layer: Any) -> Any:
     extras, given = per_axis(layer.output_pad, rank), per_axis(layer.pad, rank)
     extents = [d * (k - 1) + 1 for d, k in zip(dilations, w.shape[:rank], strict=True)]
     columns = zip(extents, strides, given, extras, strict=True)
-    return lax.conv_general_dilated(
-        x,
-        lax.rev(w, tuple(range(rank))),
-        (1,) * rank,
-        [_transpose_ends(run, K, s, p, extra) for K, s, p, extra in columns],
-        lhs_dilation=strides,
-        rhs_dilation=dilations,
-        dimension_numbers=_dimension_numbers(rank),
-        feature_group_count=layer.groups,
-    )
+    ends = [_transpose_ends(run, K, s, p, extra) for K, s, p, extra in columns]
+    flipped = lax.rev(w, tuple(range(rank)))
+    return _convolved(run, x, flipped, (1,) * rank, ends, strides, dilations, layer.groups)
 
 
 def smaller(a: Any, b: Any) -> Any:
