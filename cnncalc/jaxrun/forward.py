@@ -11,7 +11,8 @@ from ..scaling.cluster import broken, died
 from ..scaling.mesh import LARGEST, Cluster
 from . import memory
 from .devices import Device, out_of_memory, reason
-from .layer import Arrays, Place, Traced, abstract, compiled, make_arrays, trace
+from .layer import Place, Traced, abstract, compiled, make_arrays, trace
+from .params import Ahead, Arrays
 from .sizes import Net, whole
 
 Progress = Callable[[int, int, str], None]
@@ -36,6 +37,7 @@ class Setting(NamedTuple):
     dtype: str = "float32"
     placer: Any = None  # a `scaling.placing.Placer`, with a mesh
     cluster: Cluster | None = None
+    drawn: Ahead | None = None  # parameters that are being drawn already
 
 
 def volume(shape: Shape) -> str:
@@ -160,7 +162,7 @@ class _Pass:
         needs = {k: tuple(w.shape) for k, w in {**traced.weights, **traced.buffers}.items()}
         held: Arrays = self.setting.arrays.get(owner, {})
         if {k: tuple(v.shape) for k, v in held.items()} != needs:
-            made = make_arrays(traced, row.name, self.setting.seed)
+            made = make_arrays(traced, row.name, self.setting.seed, self.setting.drawn)
             held = {k: self._put_array(row, k, v) for k, v in made.items()}
             self.setting.arrays[row.name] = held
         return held

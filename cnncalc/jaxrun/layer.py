@@ -2,23 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from math import prod, sqrt
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from ..dialects import Dialect
 from ..layers.base import Layer
-
-Arrays = dict[str, Any]
-ALIGNMENT = 64  # bytes: JAX on the CPU takes such arrays over without a copy
-
-
-class Weight(NamedTuple):
-    """An array a reference asked for: trainable, or a buffer filled with `value`."""
-
-    shape: tuple[Any, ...]
-    fan_in: Any = None
-    value: float | None = None
+from .params import Ahead, Arrays, Weight, arrays
 
 
 class Traced(NamedTuple):
@@ -125,46 +113,6 @@ def compiled(
     return compiled_call
 
 
-def make_arrays(traced: Traced, name: str, seed: int) -> Arrays:
+def make_arrays(traced: Traced, name: str, seed: int, drawn: Ahead | None = None) -> Arrays:
     """Real values for every array of the layer called `name`: the same for the same seed."""
-    import numpy as np
-
-    made: Arrays = {}
-    for key, weight in traced.buffers.items():
-        made[key] = np.full(weight.shape, weight.value, np.float32)
-    for key, weight in traced.weights.items():
-        bits = np.random.SFC64([seed, crc32(f"{name}/{key}".encode())])
-        made[key] = initial(key, weight, np.random.Generator(bits))
-    return made
-
-
-def initial(key: str, weight: Weight, random: Any) -> Any:
-    """Initial values that neither blow up nor vanish: LeCun's uniform law for matrices and
-    kernels, ones for gains, and small numbers for biases."""
-    import numpy as np
-
-    shape = tuple(int(n) for n in weight.shape)
-    values = _empty(shape)
-    random.random(out=values.reshape(-1), dtype=np.float32)
-    if weight.fan_in is None and len(shape) < 2:
-        center, bound = (1.0, 0.0) if key in GAINS else (0.0, 0.01)
-        center, bound = (0.25, 0.0) if key == "alpha" else (center, bound)
-    else:
-        fan_in = weight.fan_in or prod(shape[:-1])
-        center, bound = 0.0, sqrt(3 / max(1, int(fan_in)))
-    values *= 2 * bound
-    values += center - bound
-    return values
-
-
-GAINS = frozenset({"gamma", "scale", "gain", "weight"})
-
-
-def _empty(shape: tuple[int, ...]) -> Any:
-    """An uninitialised array that starts on a 64-byte boundary."""
-    import numpy as np
-
-    size = prod(shape)
-    raw = np.empty(size + ALIGNMENT // 4, np.float32)
-    skip = -raw.ctypes.data % ALIGNMENT // 4
-    return raw[skip : skip + size].reshape(shape)
+    return arrays({**traced.buffers, **traced.weights}, name, seed, drawn)

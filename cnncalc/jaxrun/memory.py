@@ -148,9 +148,17 @@ def in_words(count: int) -> str:
     return f"{count / unit:,.1f} {name}"
 
 
-def require(needed: int, device: Device, batch: int) -> None:
-    """Raises `Problem` R004 with both figures where the run would not fit."""
-    free = free_bytes(device)
+def host() -> int | None:
+    """Free memory beside the processor, in bytes; needs no JAX."""
+    return free_bytes(Device("cpu", 1, None))
+
+
+def require(needed: int, device: Device, batch: int, spare: int | None = None) -> None:
+    """Raises `Problem` R004 with both figures where the run would not fit.
+
+    `spare` is what was free on the host before the run took any of it.
+    """
+    free = spare if device.platform == "cpu" and spare is not None else free_bytes(device)
     if free is None or needed <= free:
         return
     help_ = ["--run-only-shapes compares every shape without allocating"]

@@ -10,8 +10,10 @@ from ..scaling import cluster
 from ..scaling.mesh import WIDTHS, Scale
 from . import memory
 from .allsizes import AllSizes, prove
+from .cache import compilations
 from .devices import Device, open_device, quiet
 from .forward import Outcome, Progress, Setting, forward
+from .params import Ahead, ahead
 from .probe import unread
 from .sizes import Env, Net, Sizes, at
 
@@ -37,19 +39,41 @@ def run(report: Report, options: RunOptions, progress: Progress | None = None) -
     """
     if not report.layers or report.totals is None:
         return report._replace(run=RunReport("skipped", detail="there is nothing to run"))
+    options = options._replace(seed=options.seed % (1 << 63))  # seeds may be negative
     platform = None
+    early = _early(report, options)
     try:
         with quiet():
             if options.scale.cluster is not None:
                 cluster.join(options.scale.cluster)
             device = open_device(options.device)
             platform = device
-            found = _Run(report, options, device, progress).run()
+            with compilations(options.scale.cluster is None):
+                found = _Run(report, options, device, early, progress).run()
             if options.scale.cluster is not None:
                 cluster.leave()
             return found
     except Problem as problem:
         return _failed(report, problem.diagnostic, platform)
+    finally:
+        if early.drawn is not None:
+            early.drawn.stop()
+
+
+class _Early(NamedTuple):
+    """What is begun before JAX is loaded: bytes then free on the host, parameters being drawn."""
+
+    spare: int | None = None
+    drawn: Ahead | None = None
+
+
+def _early(report: Report, options: RunOptions) -> _Early:
+    if report.symbols or options.only_shapes or options.scale.mesh is not None:
+        return _Early()
+    spare, net = memory.host(), at(report, {})
+    if spare is None or memory.needed_bytes(net, options.batch) > spare:
+        return _Early(spare)
+    return _Early(spare, ahead(net, options.seed, spare))
 
 
 def _failed(report: Report, why: Diagnostic, device: Device | None) -> Report:
@@ -62,12 +86,12 @@ def _failed(report: Report, why: Diagnostic, device: Device | None) -> Report:
 
 class _Run:
     def __init__(
-        self, report: Report, options: RunOptions, device: Device, progress: Progress | None
-    ) -> None:
+        self, report: Report, options: RunOptions, device: Device, early: _Early,
+        progress: Progress | None,
+    ) -> None:  # fmt: skip
         import numpy as np
 
-        options = options._replace(seed=options.seed % (1 << 63))  # seeds may be negative
-        self.report, self.options, self.device = report, options, device
+        self.report, self.options, self.device, self.early = report, options, device, early
         self.misfits = misfits(report)
         self.random = np.random.default_rng([options.seed, 1])
         self.progress, self.done, self.total = progress, 0, len(report.layers)
@@ -120,14 +144,14 @@ class _Run:
         elif not self.options.only_shapes:
             width = WIDTHS[self.options.scale.dtype]
             needed = max(memory.needed_bytes(net, self.options.batch, width) for net in nets)
-            memory.require(needed, self.device, self.options.batch)
+            memory.require(needed, self.device, self.options.batch, self.early.spare)
 
     def _outcomes(self, nets: Iterable[Net]) -> list[Outcome]:
         device = None if self.options.only_shapes else self.device
         scale = self.options.scale
         setting = Setting(
             device, self.options.batch, self.options.seed, self.misfits, {}, {}, scale.dtype,
-            self.placer, scale.cluster,
+            self.placer, scale.cluster, self.early.drawn,
         )  # fmt: skip
         found = [forward(net, setting, self._tick) for net in nets]
         if self.placer is not None:
