@@ -11,20 +11,23 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .formula import Number, product
-from .layers.reshape import position
+from .normal import (
+    Facts,
+    changes_nothing,
+    conv_facts,
+    depthwise_facts,
+    facts_of,
+    plain,
+    pointwise_facts,
+    pool_facts,
+    rescaled,
+    text,
+    trained,
+)
 from .rows import Report, Row
 
 Key = int
-SKIPPED = frozenset(("identity", "dropout", "stochastic_depth", "flatten"))
-CLIPS = ("relu6", "hardtanh", "clip")
 GATES = {"sigmoid": "silu", "hardsigmoid": "hardswish"}
-
-
-class Facts(NamedTuple):
-    """What a layer computes, in words that do not depend on its format."""
-
-    op: str
-    fields: tuple[tuple[str, str], ...]
 
 
 class Seen(NamedTuple):
@@ -160,7 +163,7 @@ class _Form:
         self.ops: dict[Key, Facts] = {}
         self.sources: dict[Key, tuple[Key, ...]] = {}
         for i, (name, shape) in enumerate(report.input_shapes.items()):
-            self.of[name] = self._key(("input", i, _plain(shape)))
+            self.of[name] = self._key(("input", i, plain(shape)))
         self.of.setdefault("input", next(iter(self.of.values()), 0))
         for row in report.layers:
             self.of[row.name] = self._row(row)
@@ -171,26 +174,26 @@ class _Form:
 
     def _row(self, row: Row) -> Key:
         inputs = tuple(self.of[name] for name in row.inputs)
-        if _changes_nothing(row):
+        if changes_nothing(row):
             return inputs[0]
         if row.name in self.gone:
             return inputs[0]
         if row.op == "separable_conv":
-            middle = self._add(row, _depthwise_facts(row), inputs)
-            return self._add(row, self._shifted(row, _pointwise_facts(row)), (middle,))
+            middle = self._add(row, depthwise_facts(row), inputs)
+            return self._add(row, self._shifted(row, pointwise_facts(row)), (middle,))
         if row.op == "conv" and row.layer.values().get("connect") is not None:
             return self._connected(row, inputs)
-        facts = self._shifted(row, _facts(row))
+        facts = self._shifted(row, facts_of(row))
         if row.op in ("add", "multiply"):
             inputs = tuple(sorted(inputs))
             gate = self._gate(row, inputs)
             if gate is not None:
-                output = (("output", _plain(row.output)),)
+                output = (("output", plain(row.output)),)
                 return self._add(row, Facts(gate[0], output), (gate[1],))
-        trained = _trained(row)
-        before = self.ops.get(inputs[0]) if trained else None
+        adds = trained(row)
+        before = self.ops.get(inputs[0]) if adds else None
         if before is not None and before.op == "batchnorm" and dict(before.fields)["trained"] == "none":  # noqa: E501  # fmt: skip
-            fields = {**dict(before.fields), "trained": trained}
+            fields = {**dict(before.fields), "trained": adds}
             facts, inputs = Facts("batchnorm", tuple(fields.items())), self.sources[inputs[0]]
         if row.op == "subsample":
             inputs = self._summed(row, inputs)
@@ -199,21 +202,21 @@ class _Form:
     def _connected(self, row: Row, inputs: tuple[Key, ...]) -> Key:
         """A table of connections: one convolution a filter, over the maps it reads."""
         axis, one = ("axis", str(len(row.output) - 1)), (*row.output[:-1], 1)
-        whole = dict(_conv_facts(row).fields)
+        whole = dict(conv_facts(row).fields)
         whole.pop("connect", None)
         parts = []
         for maps in row.layer.values()["connect"]:
             size = (*row.input[0][:-1], len(maps))
-            picked = Facts("gather", (("indices", _text(maps)), axis, ("output", _plain(size))))
-            fields = {**whole, "groups": "1", "output": _text(one)}
+            picked = Facts("gather", (("indices", text(maps)), axis, ("output", plain(size))))
+            fields = {**whole, "groups": "1", "output": text(one)}
             conv = Facts("conv", tuple(fields.items()))
             parts.append(self._add(row, conv, (self._add(row, picked, inputs),)))
-        return self._add(row, Facts("concat", (axis, ("output", _plain(row.output)))), tuple(parts))
+        return self._add(row, Facts("concat", (axis, ("output", plain(row.output)))), tuple(parts))
 
     def _summed(self, row: Row, inputs: tuple[Key, ...]) -> tuple[Key, ...]:
         """Sums of windows as means of them times their size."""
         size = product([w.k for w in row.windows])
-        for facts in (_pool_facts(row, "avgpool"), _rescaled(size, row)):
+        for facts in (pool_facts(row, "avgpool"), rescaled(size, row)):
             inputs = (self._add(row, facts, inputs),)
         return inputs
 
@@ -280,192 +283,3 @@ def _differences(a: Seen | None, b: Seen | None) -> tuple[tuple[str, str, str], 
     if not found and a.inputs != b.inputs:
         found = [("inputs", ", ".join(a.row.inputs), ", ".join(b.row.inputs))]
     return tuple(found)
-
-
-def _trained(row: Row) -> str:
-    """What a layer adds to a normalisation before it that trains nothing."""
-    if row.op == "scale":
-        return "beta, gamma" if "bias" in row.weights else "gamma"
-    shape = row.weights.get("position", ()) if row.op == "positional" else ()
-    return "beta" if shape and all(n == 1 for n in shape[:-1]) else ""
-
-
-def _rescaled(scale: Any, row: Row) -> Facts:
-    fields = (("scale", _real(scale)), ("offset", "0"), ("output", _plain(row.output)))
-    return Facts("rescale", fields)
-
-
-def _changes_nothing(row: Row) -> bool:
-    if row.op == "roll":
-        return all(by == 0 for _, by in row.layer._shifts(len(row.input[0])))  # type: ignore[attr-defined]
-    if row.op == "reshape":
-        return _plain(row.output) == _plain(row.input[0])
-    if row.op in ("maxpool", "avgpool"):
-        return all((w.k, w.s, w.before, w.after) == (1, 1, 0, 0) for w in row.windows)
-    if row.op == "adaptive_avgpool":
-        return row.output == row.input[0]
-    return row.op in SKIPPED
-
-
-# --- facts of one layer ------------------------------------------------------------------
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "x".join(_text(v) for v in value) or "1"
-    return str(value)
-
-
-def _plain(shape: Sequence[Number]) -> str:
-    """A volume without its axes of size 1."""
-    return _text(tuple(n for n in shape if n != 1))
-
-
-def _facts(row: Row) -> Facts:
-    op = row.op
-    if op in ("conv", "depthwise_conv"):
-        return _conv_facts(row)
-    if op == "dense" or (op == "linear" and len(row.input[0]) == 1):
-        return _dense_facts(row)
-    if op in ("maxpool", "avgpool"):
-        return _pool_facts(row)
-    whole = _whole(row)
-    if whole:
-        return Facts(whole, (("output", _plain(row.output)),))
-    if op == "adaptive_avgpool" and _even(row):
-        return _even_facts(row)
-    if op == "batchnorm":
-        return Facts(op, (("eps", _real(row.layer.values().get("eps"))),
-                          ("trained", ", ".join(sorted(row.weights)) or "none")))  # fmt: skip
-    if op == "reshape":
-        return Facts(op, (("output", _text(row.output)),))
-    if op in CLIPS:
-        values = row.layer.values()
-        ends = (0, 6) if op == "relu6" else (values.get("low"), values.get("high"))
-        found = (("low", _real(ends[0])), ("high", _real(ends[1])), ("output", _plain(row.output)))
-        return Facts("clip", found)
-    if op in ("lstm", "gru"):
-        return _recurrent_facts(row)
-    if op == "subsample":
-        return Facts("scale", (("bias", "true"), ("output", _plain(row.output))))
-    fields: dict[str, str] = {}
-    for name, value in row.layer.values().items():
-        fields[name] = _text(value) if isinstance(value, tuple | str | bool) else _real(value)
-    if "bias" in fields:
-        fields["bias"] = str("bias" in row.weights).lower()
-    if op == "lrn" and fields:
-        lrn: Any = row.layer
-        divided = lrn.alpha if row.dialect.lrn_divides else lrn.alpha * lrn.size
-        fields["alpha"] = _real(divided)
-    if op in ("concat", "slice", "gather"):
-        fields["axis"] = str(position(row.layer.values().get("axis", -1), len(row.input[0])))
-    return Facts(op, (*fields.items(), ("output", _plain(row.output))))
-
-
-def _recurrent_facts(row: Row) -> Facts:
-    layer: Any = row.layer
-    both = bool(layer.bidirectional)
-    after = row.op == "gru" and layer.resets_after(row.dialect)
-    return Facts(row.op, (
-        ("units", str(layer.units)), ("sequences", str(layer.return_sequences).lower()),
-        ("directions", "2" if both else "reverse" if layer.reverse else "1"),
-        ("merge", layer.merge if both else "-"), ("reset_after", str(after).lower()),
-        ("biases", str(len([n for n in row.weights if "bias" in n]))),
-    ))  # fmt: skip
-
-
-def _real(value: Any) -> str:
-    """Numbers to five digits: formats keep them in float32."""
-    try:
-        return f"{float(value):.5g}" if value is not None else "-"
-    except (TypeError, ValueError):
-        return str(value)
-
-
-def _conv_facts(row: Row) -> Facts:
-    ws = row.windows
-    values = row.layer.values()
-    channels = row.input[0][-1]
-    groups = channels if row.op == "depthwise_conv" else values.get("groups", 1)
-    whole = all(w.out == 1 and w.before == 0 and w.after == 0 and w.k == w.n for w in ws)
-    if whole and groups == 1 and values.get("connect") is None:
-        return _dense_facts(row)
-    return Facts("conv", (
-        ("kernel", _text(tuple(w.k for w in ws))), ("stride", _text(tuple(w.s for w in ws))),
-        ("pad", _ends(row)), ("dilation", _text(tuple(w.d for w in ws))), ("groups", str(groups)),
-        ("bias", str("bias" in row.weights).lower()), ("output", _text(row.output)),
-        *((("connect", str(values["connect"])),) if values.get("connect") is not None else ()),
-    ))  # fmt: skip
-
-
-def _ends(row: Row) -> str:
-    pairs = [(w.before, w.after) for w in row.windows]
-    return ", ".join(str(a) if a == b else f"{a}+{b}" for a, b in pairs)
-
-
-def _dense_facts(row: Row) -> Facts:
-    return Facts("dense", (("inputs", str(product(row.input[0]))), ("units", str(row.output[-1])),
-                           ("bias", str("bias" in row.weights).lower())))  # fmt: skip
-
-
-def _depthwise_facts(row: Row) -> Facts:
-    ws = row.windows
-    middle = (*row.output[:-1], row.input[0][-1] * row.layer.values().get("multiplier", 1))
-    return Facts("conv", (
-        ("kernel", _text(tuple(w.k for w in ws))), ("stride", _text(tuple(w.s for w in ws))),
-        ("pad", _ends(row)), ("dilation", _text(tuple(w.d for w in ws))),
-        ("groups", str(row.input[0][-1])), ("bias", "false"), ("output", _text(middle)),
-    ))  # fmt: skip
-
-
-def _pointwise_facts(row: Row) -> Facts:
-    ones = _text((1,) * len(row.windows))
-    zeros = ", ".join("0" for _ in row.windows)
-    return Facts("conv", (
-        ("kernel", ones), ("stride", ones), ("pad", zeros), ("dilation", ones), ("groups", "1"),
-        ("bias", str("bias" in row.weights).lower()), ("output", _text(row.output)),
-    ))  # fmt: skip
-
-
-def _pool_facts(row: Row, op: str = "") -> Facts:
-    op = op or row.op
-    ws = row.windows
-    if all(w.out == 1 and w.before == 0 and w.k == w.n for w in ws):
-        kind = "mean of the map" if op == "avgpool" else "largest of the map"
-        return Facts(kind, (("output", _plain(row.output)),))
-    fields = [
-        ("kernel", _text(tuple(w.k for w in ws))), ("stride", _text(tuple(w.s for w in ws))),
-        ("pad", ", ".join(str(w.before) for w in ws)), ("output", _text(row.output)),
-    ]  # fmt: skip
-    if op == "avgpool" and any(w.before != 0 or w.after != 0 for w in ws):
-        include = row.layer.values().get("count_include_pad")
-        include = row.dialect.include_pad if include is None else include
-        fields.append(("count_include_pad", str(include).lower()))
-    return Facts(op, tuple(fields))
-
-
-def _even(row: Row) -> bool:
-    """Does the adaptive pool have windows of one size?"""
-    pairs = zip(row.input[0][:-1], row.output[:-1], strict=True)
-    return all(isinstance(n, int) and isinstance(o, int) and n % o == 0 for n, o in pairs)
-
-
-def _even_facts(row: Row) -> Facts:
-    pairs = zip(row.input[0][:-1], row.output[:-1], strict=True)
-    kernel = _text(tuple(int(str(n)) // int(str(o)) for n, o in pairs))
-    zeros = ", ".join("0" for _ in row.output[:-1])
-    return Facts("avgpool", (("kernel", kernel), ("stride", kernel), ("pad", zeros),
-                             ("output", _text(row.output))))  # fmt: skip
-
-
-def _whole(row: Row) -> str:
-    """Is this a mean (or maximum) over the whole map?"""
-    rank = len(row.input[0]) - 1
-    if row.op in ("global_avgpool", "global_maxpool"):
-        return "mean of the map" if row.op == "global_avgpool" else "largest of the map"
-    if row.op == "adaptive_avgpool" and all(n == 1 for n in row.output[:-1]):
-        return "mean of the map"
-    if row.op == "mean" and rank:
-        axes = {position(a, rank + 1) for a in row.layer.values().get("axes", ())}
-        return "mean of the map" if axes == set(range(rank)) else ""
-    return ""

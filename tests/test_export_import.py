@@ -1,6 +1,7 @@
 """An export imported again gives the derivation it was written from."""
 
 import ast
+from zlib import crc32
 
 import pytest
 from export_cases import net
@@ -29,6 +30,8 @@ RECURRENT = [
     net("lstm: {units: 4, return_sequences: true, bidirectional: true}", "lstm: 3", input="5x6",
         head=TORCH),
     net("gru: {units: 4, bidirectional: true}", "dense: 2", input="5x6", head=TORCH),
+    net("lstm: {units: 3, return_sequences: true}", "lstm: 2", input="5x6",
+        head="dialect: keras\n"),
 ]  # fmt: skip
 
 
@@ -72,17 +75,29 @@ def test_recurrence_through_onnx(spec, tmp_path):
     assert [r.op for r in second.layers if r.macs] == [r.op for r in first.layers if r.macs]
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_through_torch(name, tmp_path, monkeypatch):
+def through_torch(spec, tmp_path, monkeypatch):
     from cnncalc.importers.torch import convert
 
-    network = cnncalc.load(Source(SPECS[name]))
+    network = cnncalc.load(Source(spec))
     report = network.derive()
     source = export(network, "torch")
-    module = "exported_" + name.replace(" ", "_")
+    module = f"exported_{crc32(spec.encode())}"
     (tmp_path / f"{module}.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
     (*_, last) = [n.name for n in ast.parse(source).body if isinstance(n, ast.ClassDef)]
     (shape,) = report.input_shapes.values()
     text = convert(f"{module}:{last}", ["x".join(map(str, shape))])
-    same(report, cnncalc.load(Source(text)).derive())
+    return report, cnncalc.load(Source(text)).derive()
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_through_torch(name, tmp_path, monkeypatch):
+    same(*through_torch(SPECS[name], tmp_path, monkeypatch))
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize("spec", RECURRENT)
+def test_recurrence_through_torch(spec, tmp_path, monkeypatch):
+    first, second = through_torch(spec, tmp_path, monkeypatch)
+    assert totals(first) == totals(second)
+    assert [r.op for r in second.layers if r.macs] == [r.op for r in first.layers if r.macs]

@@ -197,7 +197,9 @@ def _closed(sequence: Sequence[Step], start: int, stop: int, named: frozenset[st
     if any(s.sources is not None for s in sequence[start + 1 : stop]):
         return False
     inside = [s.ref for step in sequence[start:stop] for s in inner(step)]
-    pinned = any(isinstance(s, Leaf) and s.item.share for s in sequence[start:stop])
+    pinned = any(
+        isinstance(s, Leaf) and (s.item.share or s.item.dialect) for s in sequence[start:stop]
+    )
     return not pinned and not any(ref in named for ref in inside[:-1])
 
 

@@ -24,6 +24,7 @@ class Item(NamedTuple):
     source: bool = True  # the name is the source's own, not made up
     note: str = ""  # what is approximated
     share: str | None = None
+    dialect: str = ""  # where it is not the draft's
 
 
 def refuse(message: str, *help_: str) -> Problem:
@@ -73,6 +74,7 @@ class Draft:
         name: str = "",
         note: str = "",
         share: str | None = None,
+        dialect: str = "",
     ) -> str:
         """Appends a layer; its name. Raises `Problem` where the values make no layer."""
         if len(self.items) >= MAX_ITEMS:
@@ -86,7 +88,7 @@ class Draft:
             what = shorten(str(error), 160)
             raise refuse(f"layer '{shorten(own)}' makes no sense: {what}") from None
         shape = tuple(max(1, n) if isinstance(n, int) else n for n in shape)
-        self.items[own] = Item(own, op, dict(fields), inputs, bool(name), note, share)
+        self.items[own] = Item(own, op, dict(fields), inputs, bool(name), note, share, dialect)
         self.layers[own], self.shapes[own] = layer, shape
         return own
 

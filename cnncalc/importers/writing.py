@@ -187,6 +187,8 @@ def _keys(draft: Draft, step: Step, indent: str) -> list[str]:
     share = step.item.share if isinstance(step, Leaf) else None
     if share:
         lines.append(f"{indent}  share: {text(share)}")
+    if isinstance(step, Leaf) and step.item.dialect:
+        lines.append(f"{indent}  dialect: {step.item.dialect}")
     return lines
 
 
@@ -226,7 +228,7 @@ def _flow(branch: Sequence[Step]) -> str | None:
     for step in branch:
         if step.name or isinstance(step, Join) or _note(step) or step.sources is not None:
             return None
-        if isinstance(step, Leaf) and step.item.share:
+        if isinstance(step, Leaf) and (step.item.share or step.item.dialect):
             return None
         if isinstance(step, Call):
             inner = ", ".join(value(v) for v in step.values)

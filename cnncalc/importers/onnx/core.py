@@ -208,12 +208,13 @@ class Converter:
         refs: Iterable[str],
         weights: Iterable[Const | None] = (),
         note: str = "",
+        dialect: str = "",
     ) -> str:
         """Appends the layer of a node; weights used before make it share."""
         found = tuple(sorted({w for c in weights if c is not None for w in c.weights}))
         share = self.sharing.get((op, found)) if found else None
         name = self.names.of(node, found)
-        ref = self.draft.add(op, fields, refs, name, note, share)
+        ref = self.draft.add(op, fields, refs, name, note, share, dialect)
         if found and share is None:
             self.sharing[op, found] = ref
             self.counted.update(found)

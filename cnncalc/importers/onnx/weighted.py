@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ...formula import Number
+from ...formula import Number, product
 from ..draft import decimal, padding, plain
 from .core import Converter, Unknown, handles
 from .reading import Node
-from .values import Const, Tensor, alike, one
+from .values import Const, Tensor, alike, one, same
 
 
 def _pad(node: Node, rank: int) -> Any:
@@ -146,8 +146,7 @@ def batchnorm(c: Converter, node: Node) -> None:
     gamma, beta = c.const(node, 1), c.const(node, 2)
     if x.rank < 2:
         raise Unknown
-    scale = bool(gamma.weights) and not _filled(c, node, 1, 1)
-    shift = bool(beta.weights) and not _filled(c, node, 2, 0)
+    scale, shift = bool(gamma.weights), bool(beta.weights)
     statistics = [c.const(node, 3), c.const(node, 4)]
     fields = {"eps": decimal(node.attributes.get("epsilon", 1e-5)), "affine": scale or shift}
     if scale != shift:
@@ -155,14 +154,6 @@ def batchnorm(c: Converter, node: Node) -> None:
     kept = [v for v, on in ((gamma, scale), (beta, shift)) if on]
     ref = c.emit(node, "batchnorm", fields, [c.image(x)], [*kept, *statistics])
     c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
-
-
-def _filled(c: Converter, node: Node, i: int, number: float) -> bool:
-    """Is input `i` filled with one number by the graph itself, and no initialiser?"""
-    values = c.const(node, i).values
-    if node.inputs[i] in c.model.constants or values is None:
-        return False
-    return bool((values == number).all())
 
 
 @handles("InstanceNormalization")
@@ -286,8 +277,8 @@ def _linear(c: Converter, node: Node, x: Tensor, units: Number, weights: list[An
 def recurrent(c: Converter, node: Node) -> None:
     """One or both directions over the whole sequence: (time, batch, features).
 
-    Gates have biases or none; where a constant takes the place of the second ones, they count
-    as the opset's dialect has it, and a bias of the first alone keeps its parameters.
+    Where a constant takes the place of the second biases, or of some of them, the layer is of a
+    dialect that has as few.
     """
     x, w = c.tensor(node), c.const(node, 1)
     a = node.attributes
@@ -311,7 +302,8 @@ def recurrent(c: Converter, node: Node) -> None:
     fields["bias"] = bias is not None
     if op == "gru":
         fields["reset_after"] = bool(a.get("linear_before_reset", 0))
-    ref = c.emit(node, op, fields, [held.ref], [w, c.const(node, 2), bias])
+    own = _fewer_biases(c, op, [bias], two * units)
+    ref = c.emit(node, op, fields, [held.ref], [w, c.const(node, 2), bias], dialect=own)
     steps = x.sizes[0]
     # Directions stand before the batch in ONNX: (time, directions, batch, units).
     if whole:
@@ -319,6 +311,48 @@ def recurrent(c: Converter, node: Node) -> None:
         if two == 2:
             ref = c.draft.add("reshape", {"to": [steps, two, units]}, [ref])
         c.set(node, Tensor(ref, order, sizes))
+        return
+    if two == 2:
+        ref = c.draft.add("reshape", {"to": [two, units]}, [ref])
+    c.set(node, Tensor(ref, (0, 2) if two == 2 else (2,), (two, 1, units)), 1)
+
+
+def _fewer_biases(c: Converter, op: str, biases: Sequence[Const | None], units: Number) -> str:
+    """The dialect of a recurrent layer whose trained biases are not two a gate; else ''."""
+    names = {n for bias in biases if bias is not None for n in bias.weights}
+    trained: Number = 0
+    for name in names & c.model.constants.keys():
+        trained = trained + product(c.weights[name])
+    gates = 4 if op == "lstm" else 3
+    if not names or same(trained, 2 * gates * units):
+        return ""
+    return "jax" if same(trained, (gates + 1) * units) else "cs231n"
+
+
+@handles("TorchRecurrent")
+def torch_recurrent(c: Converter, node: Node) -> None:
+    """PyTorch's LSTM and GRU: (batch, time, features), with the weights of every direction."""
+    x, a = c.tensor(node), node.attributes
+    op, two = a["kind"], 2 if a["bidirectional"] else 1
+    weights = [c.const(node, i) for i in range(1, len(node.inputs))]
+    whole, last = (any(c.readers.get(o, 0) for o in part)
+                   for part in (node.outputs[:1], node.outputs[1:]))  # fmt: skip
+    if (whole and last) or len(weights) != two * (4 if a["bias"] else 2) or x.rank != 3:
+        raise Unknown
+    time = 1 if a["batch_first"] else 0
+    held = c.flat(x, (time, 2))
+    units = weights[1].shape[-1]
+    fields: dict[str, Any] = {"units": units, "return_sequences": whole}
+    fields |= {"bidirectional": two == 2, "bias": a["bias"]}
+    biases = [w for w in weights if w.rank == 1]
+    own = _fewer_biases(c, op, biases, two * units)
+    if own and op == "gru":
+        fields["reset_after"] = True
+    ref = c.emit(node, op, fields, [held.ref], weights, dialect=own)
+    if whole:
+        sizes = [1, 1, two * units]
+        sizes[time] = x.sizes[time]
+        c.set(node, Tensor(ref, (time, 2), tuple(sizes)))
         return
     if two == 2:
         ref = c.draft.add("reshape", {"to": [two, units]}, [ref])

@@ -482,6 +482,19 @@ def slice_(t: Translator, name: str, a: _Arguments) -> None:
     t.put("Slice", [a.first(), *cut], [name])
 
 
+@aten("lstm", "gru")
+def recurrent(t: Translator, name: str, a: _Arguments) -> None:
+    """One layer of PyTorch's; several ones, or a state that comes in, are not covered."""
+    op = "lstm" if "lstm" in str(a.node.target) else "gru"
+    outputs = [f"{name}.{i}" for i in range(len(a.node.meta["val"]))]
+    if a["num_layers"] != 1 or "data" in a.order:
+        t.put(op, [a.first()], outputs)
+        return
+    fields = {"bidirectional": bool(a["bidirectional"]), "bias": bool(a["has_biases"])}
+    t.put("TorchRecurrent", [a.first(), *a["params"]], outputs, kind=op,
+          batch_first=bool(a["batch_first"]), **fields)  # fmt: skip
+
+
 @aten("roll")
 def roll(t: Translator, name: str, a: _Arguments) -> None:
     if not a["dims"]:
