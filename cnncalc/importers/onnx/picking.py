@@ -135,7 +135,7 @@ def gather(c: Converter, node: Node) -> None:
     if numbers is None or not all(isinstance(v, int) for v in numbers):
         raise Unknown
     n = x.sizes[axis]
-    if len(at.shape) > 1 or (isinstance(n, int) and numbers == list(range(n)) and n > 1):
+    if len(at.shape) > 1:
         _by_table(c, node, x, at, numbers, axis)
         return
     if len(numbers) == 1:
