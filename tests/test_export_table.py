@@ -56,8 +56,7 @@ LACKED = {
         identity opaque selu celu softsign hardshrink softshrink tanhshrink log_sigmoid
         glu lstm gru resize pad crop upsample pixel_shuffle parameter constant
         class_token positional embedding roll window_partition window_reverse""",
-    "flax": """attention softmax_cross_entropy stochastic_depth opaque lstm gru resize parameter
-        constant class_token positional embedding""",
+    "flax": "softmax_cross_entropy opaque lstm gru resize",
     "keras": "softmax_cross_entropy opaque",
 }
 BUILT = ("attention", "class_token", "constant")

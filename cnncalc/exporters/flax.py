@@ -7,52 +7,15 @@ from ..formula import product
 from ..layers.base import pads
 from ..network import Network
 from ..rows import Report, Row
+from . import flax_tokens
 from .code import Arg, Call, Class
 from .compact import Step, Target, Writer, title
 from .errors import refused
 from .expressions import TABLE, even_steps, place
+from .helpers_flax import HELPERS
 from .names import literal
 from .torch_pools import pool_border
 from .volumes import real, whole
-
-HELPERS = {
-    "Scale": '''class Scale(nn.Module):
-    """A trained factor and shift for every channel."""
-
-    scale: bool = True
-    bias: bool = False
-
-    @nn.compact
-    def __call__(self, x):
-        if self.scale:
-            x = x * self.param("scale", nn.initializers.ones, x.shape[-1:])
-        return x + self.param("bias", nn.initializers.zeros, x.shape[-1:]) if self.bias else x
-''',
-    "PReLU": '''class PReLU(nn.Module):
-    """A rectifier with a trained slope for every channel."""
-
-    @nn.compact
-    def __call__(self, x):
-        slope = self.param("slope", nn.initializers.constant(0.25), x.shape[-1:])
-        return jnp.where(x >= 0, x, slope * x)
-''',
-    "LRN": '''class LRN(nn.Module):
-    """x / (k + alpha / size * sum of the squares of `size` neighbouring maps)^beta."""
-
-    size: int
-    alpha: float
-    beta: float
-    k: float
-
-    @nn.compact
-    def __call__(self, x):
-        before = (self.size - 1) // 2 if self.size % 2 else self.size // 2
-        ends = [(0, 0)] * (x.ndim - 1) + [(before, self.size - 1 - before)]
-        squares = jnp.pad(x * x, ends)
-        total = sum(squares[..., i : i + x.shape[-1]] for i in range(self.size))
-        return x / (self.k + self.alpha / self.size * total) ** self.beta
-''',
-}
 
 
 def export(network: Network, report: Report) -> str:
@@ -255,6 +218,8 @@ def _others(row: Row, name: str, rank: int) -> list[Step]:
         return [f'jax.image.resize({{0}}, (len({{0}}), {sizes_}), "bilinear")']
     if op in TABLE:
         return list(TABLE[op](row, "jnp"))
+    if op in flax_tokens.TABLE:
+        return flax_tokens.TABLE[op](row, _named(name))
     raise refused(row, f"the op {op} has no counterpart in the flax export")
 
 
