@@ -8,7 +8,8 @@ from ...formula import Number, Symbol
 from ...layers.base import Shape
 from ...source import shorten
 from ..draft import Draft, refuse
-from .layers import TABLE, Layer, opaque
+from .layers import TABLE, opaque
+from .use import Layer
 
 MAX_NESTING = 8
 MAX_LAYERS = 20_000
