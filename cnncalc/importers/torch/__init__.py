@@ -15,9 +15,10 @@ from ..onnx import tables
 from ..onnx.core import Converter
 from ..onnx.patterns import recognised
 from ..writing import write
-from .aten import Translator
+from . import aten, aten_shapes
+from .translator import Translator
 
-_TABLES = tables  # loaded: the operators are registered
+_TABLES = (tables, aten, aten_shapes)  # loaded: the operators are registered
 
 
 def convert(target: str, inputs: Sequence[str] = ()) -> str:
