@@ -35,7 +35,7 @@ def main() -> None:
 
 def run(argv: list[str]) -> int:
     """The exit status of a command line; data on standard output, errors on standard error."""
-    from .commands import UNCHECKED, Usage, flush
+    from .console import UNCHECKED, Usage, flush
 
     try:
         status = _dispatch(argv)

@@ -5,7 +5,23 @@ from typing import Annotated
 import typer
 
 from . import commands
-from .options import DEVICES, DTYPES, FORMATS, CheckOptions
+from .arguments import (
+    Coordinator,
+    DeviceMemory,
+    Dialects,
+    Dtype,
+    MeshText,
+    Process,
+    Processes,
+    Sets,
+    Specs,
+    choice,
+    folder,
+    one_of,
+)
+from .cliruns import grad, sweep, train
+from .console import Usage
+from .options import DEVICES, FORMATS, CheckOptions
 
 app = typer.Typer(
     name="cnncalc",
@@ -20,42 +36,6 @@ app = typer.Typer(
 MATRIX_FORMATS = ("text", "csv", "json")
 SHEETS = ("markdown", "latex", "text", "json")
 GRADES = ("table", "json", "csv", "markdown", "gradescope")
-
-
-def one_of(*options: str):  # type: ignore[no-untyped-def]
-    """A callback that accepts only these values."""
-
-    def check(value: str | None) -> str | None:
-        if value is not None and value not in options:
-            raise typer.BadParameter(f"'{value}' is not one of {', '.join(options)}")
-        return value
-
-    return check
-
-
-Specs = Annotated[
-    list[str], typer.Argument(help="spec files, bundled names, or -", metavar="SPEC...")
-]
-Sets = Annotated[list[str], typer.Option("--set", help="give a name a value: k=64", metavar="K=V")]
-MeshText = Annotated[
-    str | None,
-    typer.Option(help="divide the batch and large weights: data=4,model=2", metavar="AXES"),
-]
-Coordinator = Annotated[
-    str | None,
-    typer.Option(help="where process 0 listens, for several processes", metavar="HOST:PORT"),
-]
-Processes = Annotated[int | None, typer.Option(help="how many processes", min=1)]
-Process = Annotated[int | None, typer.Option(help="which of them this is, from 0", min=0)]
-DeviceMemory = Annotated[
-    str | None, typer.Option(help="what a device may hold: 16GiB", metavar="BYTES")
-]
-Dtype = Annotated[
-    str, typer.Option(help=" | ".join(DTYPES), callback=one_of(*DTYPES), metavar="DTYPE")
-]
-Dialects = Annotated[
-    list[str], typer.Option("--dialect", help="size windows as this framework does; may repeat")
-]
 
 
 @app.command()
@@ -143,7 +123,7 @@ def explain(
 
         raise typer.Exit(command.question(target, layer, format, set, dialect, output))
     if output is not None:
-        raise commands.Usage("--output goes with --question")
+        raise Usage("--output goes with --question")
     raise typer.Exit(commands.explain(target, layer, format, set, dialect))
 
 
@@ -199,15 +179,10 @@ def grade(
         list[str],
         typer.Argument(help="sheets (.yaml, .json, .csv) or folders of them", metavar="ANSWERS..."),
     ],
-    format: Annotated[
-        str, typer.Option(help=" | ".join(GRADES), callback=one_of(*GRADES))
-    ] = "table",
+    format: Annotated[str, choice(*GRADES)] = "table",
     output: Annotated[
         str | None,
-        typer.Option(
-            "--output", "-o", help="a folder for a page per student; or one file, by its ending",
-            metavar="FOLDER|FILE",
-        ),
+        folder("a folder for a page per student; or one file, by its ending", "FOLDER|FILE"),
     ] = None,
     one: Annotated[
         bool,
@@ -233,15 +208,9 @@ def quiz(
     seed: Annotated[int, typer.Option(help="the same seed, the same quiz", min=0)] = 0,
     level: Annotated[str, typer.Option(help="1 to 5, or a range", metavar="1..5")] = "1..5",
     count: Annotated[int, typer.Option("-n", "--count", help="exercises", min=1, max=500)] = 10,
-    format: Annotated[
-        str, typer.Option(help=" | ".join(SHEETS), callback=one_of(*SHEETS))
-    ] = "markdown",
+    format: Annotated[str, choice(*SHEETS)] = "markdown",
     output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", help="a folder for the quiz, its key, and a spec per exercise",
-            metavar="FOLDER",
-        ),
+        str | None, folder("a folder for the quiz, its key, and a spec per exercise", "FOLDER")
     ] = None,
     run: Annotated[bool, typer.Option("--run/--no-run", help="check the key on JAX")] = True,
 ) -> None:  # fmt: skip
@@ -251,159 +220,8 @@ def quiz(
     raise typer.Exit(command.quiz(seed, level, count, format, output, run))
 
 
-@app.command()
-def train(
-    spec: Annotated[str, typer.Argument(help="a spec", metavar="SPEC")],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="an .npz with x and y (and x_test, y_test); left out: one random batch",
-            metavar="FILE",
-        ),
-    ] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="numpy | jax", callback=one_of("numpy", "jax"))
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, gpu or tpu, with jax", callback=one_of(*DEVICES))
-    ] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(help="sgd | momentum | adam", callback=one_of("sgd", "momentum", "adam")),
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="items per step", min=1)] = None,
-    epochs: Annotated[int | None, typer.Option(help="rounds through the data", min=1)] = None,
-    steps: Annotated[int | None, typer.Option(help="stop after so many steps", min=1)] = None,
-    lr: Annotated[float | None, typer.Option(help="the learning rate")] = None,
-    seed: Annotated[int | None, typer.Option(help="of weights, order and dropout", min=0)] = None,
-    save: Annotated[
-        str | None, typer.Option(help="keep the run in a safetensors file", metavar="FILE")
-    ] = None,
-    save_every: Annotated[int | None, typer.Option(help="steps between saves", min=1)] = None,
-    resume: Annotated[
-        str | None, typer.Option(help="go on with a saved run, and keep it there", metavar="FILE")
-    ] = None,
-    set: Sets = [],  # noqa: B006
-    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
-    format: Annotated[
-        str, typer.Option(help="text | json", callback=one_of("text", "json"))
-    ] = "text",
-    dtype: Dtype = "float32",
-    mesh: MeshText = None,
-    device_memory: DeviceMemory = None,
-    coordinator: Coordinator = None,
-    processes: Processes = None,
-    process: Process = None,
-) -> None:
-    """Does this network learn? One random batch by heart, or an .npz of data."""
-    from .training.settings import TrainOptions
-
-    options = TrainOptions(
-        spec, data, engine, device, optimizer, batch, epochs, steps, lr, seed, save, save_every,
-        resume, tuple(set), dialect, format,
-        commands.scale(mesh, coordinator, processes, process, device_memory, dtype),
-    )  # fmt: skip
-    raise typer.Exit(commands.train(options))
-
-
-@app.command()
-def grad(
-    spec: Annotated[str, typer.Argument(help="a spec file, a bundled name, or -", metavar="SPEC")],
-    engine: Annotated[
-        str,
-        typer.Option(help="numpy | jax | symbolic", callback=one_of("numpy", "jax", "symbolic")),
-    ] = "numpy",
-    at: Annotated[
-        str | None, typer.Option(help="only this layer or block", metavar="LAYER")
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="items, 4 as a rule", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="seed of weights, inputs and targets", min=0)] = 0,
-    full: Annotated[
-        bool, typer.Option("--full", help="finite differences of large networks too")
-    ] = False,
-    set: Sets = [],  # noqa: B006
-    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
-    format: Annotated[
-        str,
-        typer.Option(
-            help="table | json | latex (of formulas)", callback=one_of("table", "json", "latex")
-        ),
-    ] = "table",
-) -> None:
-    """Gradients of every parameter: checked against JAX and differences, or as formulas."""
-    from .gradients.results import BATCH, Options
-
-    options = Options(engine, at, batch or BATCH, seed, full)
-    raise typer.Exit(commands.grad(spec, options, set, dialect, format))
-
-
-@app.command()
-def sweep(
-    spec: Annotated[str, typer.Argument(help="a spec file, a bundled name, or -", metavar="SPEC")],
-    set: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            help="values of a name: k=16..256:16, k=16..1024*2, k=8,16,32; H, W, C name "
-            "the axes of an input written in numbers",
-            metavar="K=VALUES",
-        ),
-    ] = [],  # noqa: B006
-    where: Annotated[
-        str | None,
-        typer.Option(help="keep designs only where this holds: 'params < 5M and macs < 600M'"),
-    ] = None,
-    sort: Annotated[
-        list[str], typer.Option(help="order by these, -name downwards", metavar="NAMES")
-    ] = [],  # noqa: B006
-    pareto: Annotated[
-        list[str],
-        typer.Option(help="only designs that none beats in all of these", metavar="NAMES"),
-    ] = [],  # noqa: B006
-    sample: Annotated[int | None, typer.Option(help="so many points at random", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="of --sample", min=0)] = 0,
-    columns: Annotated[
-        list[str],
-        typer.Option(
-            help="params, trainable, buffers, macs, flops, activations, peak_memory, "
-            "training_memory, height, width, channels",
-            metavar="NAMES",
-        ),
-    ] = [],  # noqa: B006
-    limit: Annotated[int | None, typer.Option(help="at most so many rows", min=1)] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            help="table | csv | json | parquet; by default -o's",
-            callback=one_of("table", "csv", "json", "parquet"),
-        ),
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", help="write to a file", metavar="FILE")
-    ] = None,
-    plot: Annotated[
-        str | None, typer.Option(help="draw the Pareto front: .png or .svg", metavar="FILE")
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(help="numpy | jax (all devices)", callback=one_of("numpy", "jax"))
-    ] = "numpy",
-    form: Annotated[
-        str,
-        typer.Option(help="polynomials: horner | expanded", callback=one_of("horner", "expanded")),
-    ] = "horner",
-    dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="do not take up an interrupted sweep of this file")
-    ] = False,
-) -> None:
-    """A family of designs from one derivation: cnncalc sweep resnet50 --set k=16..128:16"""
-    from .sweeping.settings import SweepOptions
-
-    options = SweepOptions(
-        spec, tuple(set), where, tuple(sort), tuple(pareto), sample, seed, tuple(columns), limit,
-        format, output, plot, engine, form, dialect, restart,
-    )  # fmt: skip
-    raise typer.Exit(commands.sweep(options))
+for command in (train, grad, sweep):
+    app.command()(command)
 
 
 @app.command("filter")
@@ -446,7 +264,7 @@ def filter_(
     if kernel == "list":
         raise typer.Exit(commands.kernels())
     if image is None:
-        raise commands.Usage("filter needs a picture or a matrix: --kernel list shows the kernels")
+        raise Usage("filter needs a picture or a matrix: --kernel list shows the kernels")
     raise typer.Exit(commands.filter_image(image, kernel, gray, pad, flip, explain, output, format))
 
 

@@ -3,27 +3,32 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .console import (
+    OK,
+    UNCHECKED,
+    Usage,
+    complain,
+    flush,
+    nearest,
+    progress,
+    read_sets,
+    replace,
+    scale,
+    terminal,
+    write,
+)
 from .options import CheckOptions
 from .rows import Report
 from .source import shorten
 
 if TYPE_CHECKING:
-    from .gradients.results import Options as GradOptions
     from .scaling.mesh import Scale
-    from .scaling.plan import Plan
     from .sweeping.settings import SweepOptions
-    from .training.settings import TrainOptions
 
-OK, WRONG, UNCHECKED, INTERRUPTED = 0, 1, 2, 130
 CODE = re.compile(r"[A-Za-z][0-9]{3}")
-
-
-class Usage(Exception):
-    """A command line that makes no sense: one message, exit status 2."""
 
 
 def check(options: CheckOptions) -> int:
@@ -186,15 +191,6 @@ def explain(
     return OK
 
 
-def complain(report: Report) -> int:
-    """Prints a report's diagnostics as errors; its exit status."""
-    from .report import text
-
-    shown = text.diagnostics(report, width=80, color=False)
-    sys.stderr.write(shown if shown.endswith("\n") else shown + "\n")
-    return report.status()
-
-
 def diff(a: str, b: str, format: str, sets: Sequence[str]) -> int:
     """`cnncalc diff A B`: sizes, parameters and MACs side by side."""
     from .checker import check as check_spec
@@ -311,98 +307,6 @@ def doctor(format: str) -> int:
     return OK
 
 
-def grad(
-    spec: str, options: "GradOptions", sets: Sequence[str], dialect: str | None, format: str
-) -> int:
-    """`cnncalc grad`: gradients with their witnesses, or as formulas."""
-    from .checker import check as check_spec
-    from .gradients import Gradients, gradients
-    from .gradients.run import refusal
-    from .report import gradients as shown
-
-    if format == "latex" and options.engine != "symbolic":
-        raise Usage("--format latex prints formulas: it needs --engine symbolic")
-    report = check_spec(spec, run=False, sets=read_sets(sets), dialect=dialect)
-    why = refusal(report)
-    if why:
-        wrong = tuple(d for d in report.diagnostics if d.code[0] in "ES")
-        report = report._replace(diagnostics=wrong)
-        if format == "json":
-            found = Gradients("skipped", options, why, diagnostics=wrong)
-            write(shown.render(report, found, format), None)
-        else:
-            complain(report)
-            sys.stderr.write(f"\nno gradients: {why}\n")
-        return max(report.status(), WRONG)
-    with progress(True) as bar:
-        found = gradients(report, options, bar)
-    if found.status == "skipped":
-        raise Usage(f"no gradients: {found.detail}")
-    color, width = terminal(None)
-    write(shown.render(report, found, format, width=width, color=color), None)
-    return report._replace(diagnostics=found.diagnostics).status()
-
-
-def scale(
-    mesh: str | None, coordinator: str | None, processes: int | None, process: int | None,
-    device_memory: str | None, dtype: str | None,
-) -> "Scale":  # fmt: skip
-    """The options about devices, read; raises `Usage`."""
-    from .scaling.mesh import ScaleError, read_scale
-
-    try:
-        return read_scale(mesh, coordinator, processes, process, device_memory, dtype)
-    except ScaleError as error:
-        raise Usage(str(error)) from None
-
-
-def train(options: "TrainOptions") -> int:
-    """`cnncalc train`: one random batch, or data, learned or not."""
-    from .scaling.cluster import supervised
-
-    return supervised(options.scale.cluster, lambda: _train(options))
-
-
-def _train(options: "TrainOptions") -> int:
-    from .checker import check as check_spec
-    from .report import training as shown
-    from .training.loop import train as run
-    from .training.settings import TrainingError
-
-    report = check_spec(
-        options.spec, run=False, sets=read_sets(options.set), dialect=options.dialect
-    )
-    sizes = [d for d in report.diagnostics if d.code[0] in "ES"]
-    grave = [d for d in sizes if d.severity == "error" or d.message.endswith("(as expected)")]
-    if grave or report.totals is None:
-        return complain(report) or WRONG
-    if report.symbols:
-        names = list(report.symbols)
-        given = " ".join(f"--set {name}=..." for name in names)
-        raise Usage(f"training needs numbers for {', '.join(names)}: give {given}")
-    try:
-        with shown.progress() as bar:
-            result = run(report, options, bar, _show_plan if options.format == "text" else None)
-    except TrainingError as error:
-        raise Usage(str(error)) from None
-    if result.verdict != "interrupted" or options.format == "json":
-        write(shown.render(report, result, options.format), None)
-    if result.verdict == "interrupted":
-        sys.stderr.write(shown.interrupted(result))
-        return INTERRUPTED
-    if result.verdict == "not finite":
-        sys.stderr.write(shown.not_finite(result))
-    return OK if result.verdict == "learns" else WRONG
-
-
-def _show_plan(plan: "Plan") -> None:
-    """Prints a derived placement before the run."""
-    from .report.placement import lines
-
-    write("\n".join(lines(plan)), None)
-    sys.stdout.flush()
-
-
 def filter_image(
     image: str, kernel: str | None, gray: bool, pad: str, flip: bool, cell: str | None,
     output: str | None, format: str | None,
@@ -442,114 +346,3 @@ def sweep(options: "SweepOptions") -> int:
     from .sweeping.command import sweep as run
 
     return run(options)
-
-
-# --- helpers -----------------------------------------------------------------------
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    from . import expr
-
-    near = expr.nearest(word, known)
-    return f": did you mean '{near}'?" if near else ""
-
-
-def read_sets(sets: Sequence[str]) -> dict[str, str]:
-    """`k=64` pairs; raises `Usage`.
-
-    >>> read_sets(["k=64", "H = 32"])
-    {'k': '64', 'H': '32'}
-    """
-    found: dict[str, str] = {}
-    for text in sets:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip() or not value.strip():
-            raise Usage(f"--set takes name=value, such as k=64, not '{shorten(text)}'")
-        found[name.strip()] = value.strip()
-    return found
-
-
-def terminal(output: str | None) -> tuple[bool, int | None]:
-    """Whether to colour, and the width to fill."""
-    if output is not None or not sys.stdout.isatty():
-        forced = os.environ.get("COLUMNS", "")
-        return False, int(
-            forced
-        ) if forced.isascii() and forced.isdigit() and forced != "0" else None
-    import shutil
-
-    color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return color, max(40, shutil.get_terminal_size((80, 24)).columns)
-
-
-def write(text: str, path: str | None) -> None:
-    """Writes to standard output, or to a file as a whole: the old file or the new one."""
-    if text and not text.endswith("\n"):
-        text += "\n"
-    if path is None:
-        put(text)
-    else:
-        replace(path, text.encode("utf-8", "replace"))
-
-
-def put(text: str) -> None:
-    """Text on the standard output, in its encoding; raises `Usage` where it takes no more."""
-    from . import writing
-
-    if sys.stdout is None:
-        raise Usage("the standard output is closed")
-    try:
-        try:
-            sys.stdout.write(text)
-        except UnicodeEncodeError:
-            encoding = sys.stdout.encoding or "ascii"
-            sys.stdout.write(writing.spelled(text, encoding))
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise unprintable(error) from None
-
-
-def unprintable(error: OSError) -> Usage:
-    return Usage(f"cannot write to the standard output: {error.strerror or error}")
-
-
-def flush() -> None:
-    """Empties the standard output's buffer; raises `Usage` where it takes no more."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise unprintable(error) from None
-
-
-def replace(path: str, data: bytes) -> None:
-    """Writes a file as a whole, as `writing.replace` does; raises `Usage`."""
-    from . import writing
-
-    try:
-        writing.replace(path, data)
-    except (OSError, ValueError) as error:
-        raise Usage(f"cannot write '{shorten(path, 200)}': {writing.why(error)}") from None
-
-
-@contextmanager
-def progress(wanted: bool) -> Iterator[Callable[[int, int, str], None] | None]:
-    """A progress bar on a terminal's standard error; nothing when piped."""
-    if not wanted or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("running"), BarColumn(), TextColumn("{task.description}"),
-               TimeElapsedColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting JAX", total=None)
-
-        def update(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=shorten(name, 30))
-
-        yield update

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cnncalc
-from cnncalc.commands import Usage
+from cnncalc.console import Usage
 from cnncalc.dialects import DEFAULT, DIALECTS
 from cnncalc.formula import Symbol
 from cnncalc.homework.fits import fits, fits_at

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..commands import UNCHECKED, Usage, complain, read_sets, terminal, write
+from ..console import UNCHECKED, Usage, complain, read_sets, terminal, write
 from ..report import gradescope
 from ..report.grades import render
 from ..source import shorten

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..commands import OK, UNCHECKED, WRONG, Usage, complain, layer_source, read_sets, write
+from ..commands import layer_source
+from ..console import OK, UNCHECKED, WRONG, Usage, complain, read_sets, write
 from ..formula import Expr
 from ..layers import REGISTRY
 from ..network import read_network

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from ..commands import OK, Usage, complain, write
+from ..console import OK, Usage, complain, write
 from ..diagnostics import Problem
 from ..network import unread
 from ..source import Source

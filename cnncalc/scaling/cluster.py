@@ -145,7 +145,7 @@ def _child(work: Callable[[], int], alive: int, errors: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
     status = 2
     try:
-        from ..commands import Usage
+        from ..console import Usage
 
         try:
             status = work()

@@ -15,7 +15,7 @@ OK, INTERRUPTED = 0, 130
 
 def sweep(options: SweepOptions) -> int:
     """The exit status; raises `commands.Usage` for what makes no sense."""
-    from ..commands import Usage, complain, terminal, unprintable
+    from ..console import Usage, complain, terminal, unprintable
     from ..network import unread
     from .family import Unreadable
     from .sweep import Sweep

@@ -268,7 +268,7 @@ class TableWriter:
         """There is nothing to close."""
 
     def finish(self, counts: dict[str, int]) -> None:
-        from ..commands import write
+        from ..console import write
 
         text = table(self.sweep, self.shown, self.width, self.color)
         more = self.rows - len(self.shown)

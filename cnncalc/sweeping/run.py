@@ -179,7 +179,7 @@ class Runner:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _save(self, at: int, writer: Writer) -> None:
-        from ..commands import replace
+        from ..console import replace
 
         front = self.front.index.tolist() if self.front is not None else []
         state = {"key": self.key, "next": at, "counts": list(self.counts), "front": front,
