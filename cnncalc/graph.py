@@ -15,6 +15,7 @@ from .layers.base import Layer
 from .layers.fields import Count
 from .marking import NOTHING, Marking
 from .marking import read as read_marking
+from .names import Names, Place
 from .parts import Part
 from .scope import Scope
 from .source import Node, shorten
@@ -58,49 +59,6 @@ class Graph(NamedTuple):
     groups: tuple[Group, ...]
     outputs: tuple[str, ...]
     whole: Part | None = None  # as it was written; None for a network built in Python
-
-
-class Names:
-    """Layer names visible at one place: local short names, then the outer ones."""
-
-    def __init__(self, prefix: str = "", parent: "Names | None" = None) -> None:
-        self.prefix, self.parent = prefix, parent
-        self.local: dict[str, str] = {}
-        self.counts: dict[str, int] = {}
-        self.later: set[str] = set()
-
-    def find(self, name: str) -> str | None:
-        names: Names | None = self
-        while names is not None:
-            if name in names.local:
-                return names.local[name]
-            names = names.parent
-        return None
-
-    def known(self) -> list[str]:
-        names: Names | None = self
-        found: list[str] = []
-        while names is not None:
-            found.extend(names.local)
-            names = names.parent
-        return found
-
-    def is_later(self, name: str) -> bool:
-        names: Names | None = self
-        while names is not None:
-            if name in names.later:
-                return True
-            names = names.parent
-        return False
-
-
-class Place(NamedTuple):
-    """Where an item stands: its names, values, enclosing blocks and default dialect."""
-
-    names: Names
-    scope: Scope
-    dialect: Dialect
-    open: tuple[str, ...] = ()
 
 
 def unroll(spec: Spec, found: Collector) -> Graph:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from fractions import Fraction
 from math import ceil as ceil_of
-from math import floor as floor_of
 from math import prod
 
 from .core import (
@@ -14,7 +13,6 @@ from .core import (
     Expr,
     Floor,
     FormulaLimit,
-    Inverse,
     Max,
     Min,
     Mono,
@@ -32,35 +30,16 @@ from .core import (
     tidy,
 )
 from .division import divide
+from .intervals import INF, Bound, limits, plus, times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-INF = float("inf")
 MAX_EXTREMES = 128
 MAX_CORNERS = 4000
 MAX_FACTORS = 8
-Bound = int | Fraction | float  # the only floats are +inf and -inf
-Interval = tuple[Bound, Bound]
-ALL: Interval = (-INF, INF)
-
-
-def limits(x: Number) -> Interval:
-    """An interval that holds every value of x, by interval arithmetic alone."""
-    if not isinstance(x, Expr):
-        return (x, x)
-    if isinstance(x, Atom):
-        if x.limits is None:
-            x.limits = _atom_limits(x)
-        return x.limits
-    low: Bound = 0
-    high: Bound = 0
-    for mono, c in x.terms.items():
-        lo, hi = _interval_times((c, c), _mono_limits(mono))
-        low, high = _plus(low, lo), _plus(high, hi)
-    return low, high
 
 
 def lower_bound(x: Number) -> Rational | None:
@@ -292,7 +271,7 @@ def _from_ends(x: Number, top: bool) -> Number:
     ends: dict[Atom, Number] = {}
     for i, atom in enumerate(sorted(atoms(x), key=lambda a: a.key)):
         low, high = limits(atom)
-        span = _ceil(_plus(high, _times(-1, low)))
+        span = _ceil(plus(high, times(-1, low)))
         distance = Symbol(f"{i}", min=0, max=span)
         if not isinstance(high, float) and (top or isinstance(low, float)):
             ends[atom] = add(high, scale(distance, -1))
@@ -352,74 +331,5 @@ def _beside(floor: Floor, below: bool) -> Number:
     return add(value, -1)
 
 
-def _atom_limits(atom: Atom) -> Interval:
-    if isinstance(atom, Symbol):
-        return atom.min, INF if atom.max is None else atom.max
-    if isinstance(atom, Floor):
-        low, high = _interval_times(limits(atom.num), _inverted(limits(atom.den)))
-        return _plus(_floor(low), atom.shift), _plus(_floor(high), atom.shift)
-    if isinstance(atom, Max):
-        pairs = [limits(x) for x in atom.args]
-        pick = min if isinstance(atom, Min) else max
-        return pick(low for low, _ in pairs), pick(high for _, high in pairs)
-    return _inverted(limits(atom.base)) if isinstance(atom, Inverse) else ALL
-
-
-def _mono_limits(mono: Mono) -> Interval:
-    result: Interval = (1, 1)
-    for atom, p in mono:
-        result = _interval_times(result, _interval_power(limits(atom), p))
-    return result
-
-
-def _interval_power(base: Interval, p: int) -> Interval:
-    if p < 0:
-        base, p = _inverted(base), -p
-    low, high = _end_power(base[0], p), _end_power(base[1], p)
-    if p % 2 == 0 and base[0] < 0:
-        return (0 if base[1] > 0 else high), max(low, high)
-    return low, high
-
-
-def _end_power(x: Bound, p: int) -> Bound:
-    if isinstance(x, float):
-        return INF if x > 0 or p % 2 == 0 else -INF
-    return x**p
-
-
-def _inverted(x: Interval) -> Interval:
-    low, high = x
-    if low <= 0 <= high:
-        return (0, INF) if low == 0 else (-INF, 0) if high == 0 else ALL
-    return _over(high), _over(low)
-
-
-def _over(x: Bound) -> Bound:
-    return 0 if isinstance(x, float) else 1 / Fraction(x)
-
-
-def _interval_times(a: Interval, b: Interval) -> Interval:
-    ends = [_times(x, y) for x in a for y in b]
-    return min(ends), max(ends)
-
-
-def _times(x: Bound, y: Bound) -> Bound:
-    if x == 0 or y == 0:
-        return 0
-    if isinstance(x, float) or isinstance(y, float):
-        return INF if (x > 0) == (y > 0) else -INF
-    return x * y
-
-
-def _plus(x: Bound, y: Bound) -> Bound:
-    if isinstance(x, float):
-        return x
-    return y if isinstance(y, float) else x + y
-
-
 def _ceil(x: Bound) -> int | None:
     return None if isinstance(x, float) else ceil_of(x)
-
-
-def _floor(x: Bound) -> Bound:
-    return x if isinstance(x, float) else floor_of(x)

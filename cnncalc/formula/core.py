@@ -154,7 +154,7 @@ class Atom(Expr):
     depth: int
     size: int
     parts: tuple[Any, ...]
-    limits: tuple[Any, Any] | None  # memo of bounds.limits
+    limits: tuple[Any, Any] | None  # memo of intervals.limits
 
     def _setup(self, *parts: Any) -> None:
         self.parts = parts

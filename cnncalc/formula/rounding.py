@@ -203,7 +203,7 @@ def _residues(num: Terms, den: int) -> set[int] | None:
 
 def _settle(floor: Floor) -> Number:
     # A floor that its bounds pin to one value is that value.
-    from .bounds import limits
+    from .intervals import limits
 
     low, high = limits(floor)
     return int(low) if low == high else floor
@@ -213,7 +213,7 @@ def positive(x: Number) -> bool:
     """Whether x is surely an integer >= 1."""
     if isinstance(x, int):
         return x >= 1
-    from .bounds import limits
+    from .intervals import limits
 
     return terms_whole(terms_of(x)) and limits(x)[0] >= 1
 
