@@ -79,7 +79,7 @@ def parse(text: str, implicit: bool = False) -> Node:
     cnncalc.expr.ExprError: ')' is missing
     """
     if len(text) > MAX_TEXT:
-        raise ExprError(f"the expression is longer than {MAX_TEXT} characters", MAX_TEXT)
+        raise ExprError(f"the expression is longer than {MAX_TEXT:,} characters", MAX_TEXT)
     parser = Parser(text, implicit)
     node = parser.expression(0)
     parser.finish()
@@ -324,7 +324,7 @@ _OPERATORS: dict[str, Callable[[Number, Number], Number]] = {
 def _checked(x: Number, offset: int) -> Number:
     if isinstance(x, int | Fraction):
         if max(x.numerator.bit_length(), x.denominator.bit_length()) > MAX_BITS:
-            raise ExprError("the number is too large", offset)
+            raise ExprError(f"the number has more than {MAX_BITS:,} bits", offset)
         return x.numerator if x.denominator == 1 else x
     return x
 

@@ -129,8 +129,8 @@ class _Unroller:
                 place.names.later.add(name.text)
         for item in entries:
             self.steps += 1
-            if self.steps > MAX_STEPS or len(self.vertices) > MAX_LAYERS:
-                raise TooLargeError(f"more than {MAX_LAYERS:,} layers after unrolling", item.span)
+            if self.steps > MAX_STEPS:
+                raise TooLargeError(f"more than {MAX_STEPS:,} items are unrolled", item.span)
             try:
                 current = (self.item(item, place, current),)
             except Problem as problem:
@@ -276,7 +276,8 @@ class _Unroller:
         if not isinstance(times, int):
             raise Problem("E006", f"times must be a number, got {times}", times_node.span)
         if times * max(1, len(layers.items)) > MAX_STEPS:
-            message = f"{times:,} repeats give more than {MAX_LAYERS:,} layers"
+            most = f"{MAX_LAYERS:,} layers" if layers.items else f"{MAX_STEPS:,} items"
+            message = f"{times:,} repeats give more than {most}"
             raise Problem("E013", message, times_node.span)
         for i in range(1, times + 1):
             names = Names(f"{place.names.prefix}{i}/", place.names)
@@ -318,6 +319,8 @@ class _Unroller:
             raise self.wrong_inputs(op, cls, len(current), op_key)
         values, spans = items.fields(cls, op_key, value, place.scope, self.report)
         share = self.shared(keys.get("share"), op, place.names)
+        if len(self.vertices) == MAX_LAYERS:
+            raise TooLargeError(f"more than {MAX_LAYERS:,} layers after unrolling", op_key.span)
         self.ops[name] = op
         self.part.children.append(len(self.vertices))
         self.vertices.append(

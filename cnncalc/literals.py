@@ -28,7 +28,7 @@ def split_volume(
     ([('2*k + 1', 0)], [('H', 0), ('W', 2), ('max_c', 4)])
     """
     if len(text) > MAX_TEXT:
-        raise ExprError(f"the volume is longer than {MAX_TEXT} characters", MAX_TEXT)
+        raise ExprError(f"the volume is longer than {MAX_TEXT:,} characters", MAX_TEXT)
     span = _stripped(text, 0, len(text))
     if span[0] == span[1]:
         return None

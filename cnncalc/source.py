@@ -193,8 +193,10 @@ class _Converter:
         if id(raw) in self.open:
             raise Problem("E010", "this alias contains itself", span)
         self.count += 1
-        if depth > MAX_DEPTH or self.count > MAX_NODES:
-            raise Problem("E013", "the file is nested too deep or too large", span)
+        if depth > MAX_DEPTH:
+            raise Problem("E013", f"nested deeper than {MAX_DEPTH} levels", span)
+        if self.count > MAX_NODES:
+            raise Problem("E013", f"the file has more than {MAX_NODES:,} values", span)
         self.open.add(id(raw))
         kind = raw.id
         node = Node({"scalar": "text", "sequence": "list", "mapping": "map"}[kind], span)

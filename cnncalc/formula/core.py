@@ -368,10 +368,10 @@ def _check(terms: Terms) -> None:
     if late():
         raise FormulaLimit("the formula takes too long")
     if len(terms) > MAX_TERMS:
-        raise FormulaLimit(f"the formula has more than {MAX_TERMS} terms")
+        raise FormulaLimit(f"the formula has more than {MAX_TERMS:,} terms")
     for c in terms.values():
         if c.numerator.bit_length() > MAX_BITS or c.denominator.bit_length() > MAX_BITS:
-            raise FormulaLimit("a number in the formula is too large")
+            raise FormulaLimit(f"a number in the formula has more than {MAX_BITS:,} bits")
 
 
 def linear_floor(mono: Mono) -> Floor | None:

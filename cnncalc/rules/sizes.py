@@ -32,8 +32,6 @@ def _judged(layer: Layer, inputs: tuple[Shape, ...], dialect: Dialect) -> tuple[
     judged: list[Finding] = []
     for finding in findings(case):
         help_ = () if finding.severity == "note" else offers(case, finding)
-        if any((f.code, f.help) == (finding.code, help_) for f in judged):
-            help_ = ()
         judged.append(finding._replace(help=help_))
     return tuple(judged)
 
