@@ -1,8 +1,10 @@
 """Runs the benchmarks and writes the table in README's section on performance.
 
-    python tests/bench/all.py [--rounds N] [--only closed_forms,sweep] [--tools PYTHON]
+    python tests/bench/all.py [--rounds N] [--only closed_forms,sweep] [--tools PYTHON] [--quick]
 
 With `--only`, the lines of the other scripts stay as they are. `--tools`: see `startup.py`.
+`--quick` takes one round of each, and one network of `run.py`. The engine's training steps have
+tables of their own: `engine.py`, `engine_jax.py`.
 """
 
 import argparse
@@ -15,15 +17,17 @@ sys.path.insert(0, __file__.rpartition("/")[0])
 from machine import Line, machine, show
 
 README = Path(__file__).parents[2] / "README.md"
-SCRIPTS = ("closed_forms", "proofs", "sweep", "startup")
+SCRIPTS = ("closed_forms", "proofs", "sweep", "startup", "run")
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 
-def measured(script: str, rounds: int, tools: str) -> list[Line]:
-    lines = importlib.import_module(script).lines
-    if script == "proofs":
-        return list(lines())
-    return list(lines(rounds, tools) if script == "startup" else lines(rounds))
+def measured(script: str, rounds: int, tools: str, quick: bool = False) -> list[Line]:
+    given = {
+        "proofs": (),
+        "startup": (rounds, tools),
+        "run": (rounds, tools, quick),
+    }.get(script, (rounds,))
+    return list(importlib.import_module(script).lines(*given))
 
 
 def rows(script: str, lines: list[Line]) -> list[str]:
@@ -50,11 +54,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default=",".join(SCRIPTS))
     parser.add_argument("--tools", default=sys.executable)
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    rounds = 1 if options.quick else options.rounds
     print(machine("numpy", "jax", "torch"))
     found = {}
     for script in options.only.split(","):
-        found[script] = measured(script, options.rounds, options.tools)
+        found[script] = measured(script, rounds, options.tools, options.quick)
         show(found[script])
         write(found)
 
