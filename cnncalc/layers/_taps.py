@@ -39,17 +39,42 @@ def convolve(
     >>> convolve(x, w, [2], [(0, 0)], [1], [1], 1).ravel().tolist()
     [3.0, 9.0]
     """
-    from itertools import product
+    import jax
+    import jax.numpy as jnp
 
     rank = x.ndim - 2
-    total: Any = None
-    for at in product(*(range(k) for k in w.shape[:rank])):
-        offsets = [j * d for j, d in zip(at, dilations, strict=True)]
-        extents = [d * (k - 1) + 1 for d, k in zip(dilations, w.shape[:rank], strict=True)]
-        read = _stretched if any(s > 1 for s in stretch) else _cut
-        term = read(x, w[at], offsets, extents, strides, ends, stretch, groups)
-        total = term if total is None else total + term
+    inner = [(a, b, t - 1) for (a, b), t in zip(ends, stretch, strict=True)]
+    around = [(0, 0, 0), *inner, (0, 0, 0)]
+    longer = [(n - 1) * t + 1 + a + b
+              for n, t, (a, b) in zip(x.shape[1:-1], stretch, ends, strict=True)]  # fmt: skip
+    columns = zip(longer, w.shape[:rank], dilations, strides, strict=True)
+    outs = [(n - d * (k - 1) - 1) // s + 1 for n, k, d, s in columns]
+    spans = [(o - 1) * s + 1 for o, s in zip(outs, strides, strict=True)]
+    early = any(t > 1 for t in stretch)  # the product before the stretching: fewer places
+
+    def term(x: Any, offsets: Any, matrix: Any) -> Any:
+        y = _mixed(x, matrix, groups) if early else x
+        y = _read(y, around, offsets, spans, strides)
+        return y if early else _mixed(y, matrix, groups)
+
+    def add(total: Any, tap: Any) -> Any:
+        # what a tap reads is cut out again in the backward pass: nothing is kept of it
+        return total + jax.checkpoint(term)(x, *tap), None
+
+    grid = jnp.indices(w.shape[:rank]).reshape((rank, -1)).T * jnp.array(dilations)
+    start = jnp.zeros((x.shape[0], *outs, w.shape[-1]), x.dtype)
+    total, _ = jax.lax.scan(add, start, (grid, jnp.reshape(w, (-1, *w.shape[rank:]))))
     return total
+
+
+def _read(x: Any, around: Any, offsets: Any, spans: Sequence[int], strides: Sequence[int]) -> Any:
+    """The padded input from `offsets` on, every `strides` places."""
+    from jax import lax
+
+    padded = lax.pad(x, x.dtype.type(0), around)
+    whole = (x.shape[0], *spans, x.shape[-1])
+    cut = lax.dynamic_slice(padded, (0, *offsets, 0), whole)
+    return lax.slice(cut, (0,) * x.ndim, whole, (1, *strides, 1))
 
 
 def _mixed(x: Any, w: Any, groups: int) -> Any:
@@ -64,38 +89,3 @@ def _mixed(x: Any, w: Any, groups: int) -> Any:
         return (x[..., None] * parts[0]).reshape((*x.shape[:-1], filters))
     split = x.reshape((*x.shape[:-1], groups, inside))
     return jnp.einsum("...gc,cgf->...gf", split, parts).reshape((*x.shape[:-1], filters))
-
-
-def _cut(
-    x: Any, w: Any, offsets: Sequence[int], extents: Sequence[int], strides: Sequence[int],
-    ends: Ends, stretch: Sequence[int], groups: int,
-) -> Any:  # fmt: skip
-    """What one tap reads, cut out of the padded input, times its matrix."""
-    import jax.numpy as jnp
-    from jax import lax
-
-    zero = jnp.zeros((), x.dtype)
-    padded = lax.pad(x, zero, [(0, 0, 0), *((a, b, 0) for a, b in ends), (0, 0, 0)])
-    columns = zip(padded.shape[1:-1], offsets, extents, strides, strict=True)
-    places = [(o, o + (n - K) // s * s + 1, s) for n, o, K, s in columns]
-    first, last, steps = zip((0, x.shape[0], 1), *places, (0, x.shape[-1], 1), strict=True)
-    return _mixed(lax.slice(padded, first, last, steps), w, groups)
-
-
-def _stretched(
-    x: Any, w: Any, offsets: Sequence[int], extents: Sequence[int], strides: Sequence[int],
-    ends: Ends, stretch: Sequence[int], groups: int,
-) -> Any:  # fmt: skip
-    """The input times one tap's matrix, then stretched and shifted to where it is read.
-
-    Only at stride 1, which is what a transposed convolution has after the stretching.
-    """
-    import jax.numpy as jnp
-    from jax import lax
-
-    y = _mixed(x, w, groups)
-    places = []
-    columns = zip(offsets, extents, ends, stretch, strict=True)
-    for o, K, (before, after), s in columns:
-        places.append((before - o, after + o - K + 1, s - 1))
-    return lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *places, (0, 0, 0)])
