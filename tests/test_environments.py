@@ -239,7 +239,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 IMPORTED_AS = {"pyyaml": "yaml", "pillow": "PIL", "scikit-learn": "sklearn"}
 # Run, not imported: tools, plugins, stubs; jax's plugins for other devices.
-TOOLS = {"mypy", "ruff", "pytest-xdist", "types-jsonschema", "types-pyyaml"}
+TOOLS = {"coverage", "mypy", "ruff", "pytest-xdist", "types-jsonschema", "types-pyyaml"}
 OURS_OF_USERS = {"torch", "keras", "flax", "tensorflow"}  # the user's own, where he asks for it
 
 

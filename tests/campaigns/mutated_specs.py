@@ -279,7 +279,9 @@ def unfit(code: str, row: Any) -> bool:
             bad.append(room < 0 if code == "S002" else room % s != 0)
         return any(bad)
     if code == "S003":
-        return len(set(map(tuple, row.input))) > 1
+        connect = values.get("connect")
+        listed = isinstance(connect, list | tuple) and len(connect) != values.get("filters")
+        return listed or len(set(map(tuple, row.input))) > 1
     if code == "S004":
         numbers = [v for v in values.values() if isinstance(v, int)] + [first[-1]]
         return any(a % b for a in numbers for b in numbers if b > 1)
