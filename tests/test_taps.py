@@ -24,7 +24,7 @@ def convolutions(draw):
     return x, w, strides, ends, stretch, each(1, 2), groups
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(convolutions())
 def test_taps_are_the_convolution_of_lax(case):
     x, w, strides, ends, stretch, dilations, groups = case

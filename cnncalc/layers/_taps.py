@@ -35,7 +35,7 @@ def convolve(
     `ends` are the zeros around x, after it is stretched by `stretch` (its lhs_dilation).
 
     >>> import numpy as np
-    >>> x, w = np.arange(5.0).reshape(1, 5, 1), np.ones((3, 1, 1))
+    >>> x, w = np.arange(5, dtype="float32").reshape(1, 5, 1), np.ones((3, 1, 1), "float32")
     >>> convolve(x, w, [2], [(0, 0)], [1], [1], 1).ravel().tolist()
     [3.0, 9.0]
     """
