@@ -118,11 +118,14 @@ def connected_kernel(run: Any, kernel: Any, channels: int, connect: Any) -> Any:
     return dense.at[..., jnp.array(maps), jnp.array(filters)].set(given)
 
 
-def _transpose_ends(run: Any, K: int, s: int, p: Any, extra: int) -> tuple[int, int]:
-    """Zeros around the stretched input of a transposed convolution, along one axis."""
+def _transpose_ends(run: Any, K: int, s: int, p: Any, extra: int, given: bool) -> tuple[int, int]:
+    """Zeros around the stretched input of a transposed convolution, along one axis.
+
+    `given`: some axis has output padding, after which Keras counts otherwise on all of them.
+    """
     longer = max(s - K, 0)
     keras_like = run.dialect.name in ("keras", "jax")
-    if run.dialect.name == "keras" and isinstance(p, str) and extra:
+    if run.dialect.name == "keras" and isinstance(p, str) and given:
         # (n - 1)s + K, or with `same` (n - 1)s + K % 2, each plus the output padding
         half = 0 if p == "valid" else K // 2
         cut, after = (half, half), 0
@@ -150,7 +153,7 @@ def conv_transpose(run: Any, x: Any, w: Any, layer: Any) -> Any:
     extras, given = per_axis(layer.output_pad, rank), per_axis(layer.pad, rank)
     extents = [d * (k - 1) + 1 for d, k in zip(dilations, w.shape[:rank], strict=True)]
     columns = zip(extents, strides, given, extras, strict=True)
-    ends = [_transpose_ends(run, K, s, p, extra) for K, s, p, extra in columns]
+    ends = [_transpose_ends(run, K, s, p, extra, any(extras)) for K, s, p, extra in columns]
     flipped = lax.rev(w, tuple(range(rank)))
     return _convolved(run, x, flipped, (1,) * rank, ends, strides, dilations, layer.groups)
 
