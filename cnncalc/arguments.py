@@ -1,5 +1,6 @@
 """Arguments and options that several commands take, as typer reads them."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from .options import DTYPES
 
 
-def one_of(*options: str):  # type: ignore[no-untyped-def]
+def one_of(*options: str) -> Callable[[str | None], str | None]:
     """A callback that accepts only these values."""
 
     def check(value: str | None) -> str | None:

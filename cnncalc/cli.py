@@ -52,9 +52,7 @@ def check(
     ] = None,
     batch: Annotated[int, typer.Option(help="items per run", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="seed of the parameters and inputs", min=0)] = 0,
-    format: Annotated[
-        str, typer.Option(help=" | ".join(FORMATS), callback=one_of(*FORMATS))
-    ] = "table",
+    format: Annotated[str, choice(*FORMATS)] = "table",
     output: Annotated[str | None, typer.Option(help="write to a file", metavar="FILE")] = None,
     select: Annotated[list[str], typer.Option(help="only these codes", metavar="CODES")] = [],  # noqa: B006
     ignore: Annotated[list[str], typer.Option(help="not these codes", metavar="CODES")] = [],  # noqa: B006
@@ -89,9 +87,7 @@ def layer(
     fields: Annotated[list[str] | None, typer.Argument(help="field=value ...")] = None,
     dialect: Annotated[str, typer.Option(help="whose conventions")] = "cs231n",
     run: Annotated[bool, typer.Option("--run/--no-run", help="run it on JAX")] = False,
-    format: Annotated[
-        str, typer.Option(help=" | ".join(("text", *FORMATS)), callback=one_of("text", *FORMATS))
-    ] = "text",
+    format: Annotated[str, choice("text", *FORMATS)] = "text",
 ) -> None:
     """One layer without a file: cnncalc layer 7x7x1 conv filters=1 kernel=3 stride=3"""
     raise typer.Exit(commands.layer(volume, op, fields or [], dialect, run, format))
@@ -105,7 +101,7 @@ def explain(
     layer: Annotated[str | None, typer.Option(help="only this layer", metavar="NAME")] = None,
     format: Annotated[
         str,
-        typer.Option(help="text | markdown | latex", callback=one_of("text", "markdown", "latex")),
+        choice("text", "markdown", "latex"),
     ] = "text",
     set: Sets = [],  # noqa: B006
     dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
@@ -132,9 +128,7 @@ def diff(
     a: Annotated[str, typer.Argument(help="a spec")],
     b: Annotated[str, typer.Argument(help="another spec")],
     set: Sets = [],  # noqa: B006
-    format: Annotated[
-        str, typer.Option(help="table | json", callback=one_of("table", "json"))
-    ] = "table",
+    format: Annotated[str, choice("table", "json")] = "table",
 ) -> None:
     """What changed between two specs, in sizes, parameters and MACs."""
     raise typer.Exit(commands.diff(a, b, format, set))
@@ -305,7 +299,7 @@ def reconcile(
     dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
     format: Annotated[
         str,
-        typer.Option(help="table | json | markdown", callback=one_of("table", "json", "markdown")),
+        choice("table", "json", "markdown"),
     ] = "table",
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="write to a file", metavar="FILE")
@@ -321,7 +315,7 @@ TARGETS = ("torch", "flax", "keras", "onnx", "caffe")
 @app.command()
 def export(
     spec: Annotated[str, typer.Argument(help="a spec file, a bundled name, or -", metavar="SPEC")],
-    to: Annotated[str, typer.Option(help=" | ".join(TARGETS), callback=one_of(*TARGETS))],
+    to: Annotated[str, choice(*TARGETS)],
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", help="write to a file; onnx needs it", metavar="FILE"),
@@ -336,9 +330,7 @@ def export(
 @app.command()
 def specs(
     name: Annotated[str | None, typer.Argument(help="print this spec's text")] = None,
-    format: Annotated[
-        str, typer.Option(help="table | json", callback=one_of("table", "json"))
-    ] = "table",
+    format: Annotated[str, choice("table", "json")] = "table",
 ) -> None:
     """The bundled specs, usable by name: cnncalc check alexnet"""
     raise typer.Exit(commands.specs(name, format))
@@ -352,9 +344,7 @@ def schema() -> None:
 
 @app.command()
 def doctor(
-    format: Annotated[
-        str, typer.Option(help="text | json", callback=one_of("text", "json"))
-    ] = "text",
+    format: Annotated[str, choice("text", "json")] = "text",
 ) -> None:
     """Versions, devices, memory and what is missing, to paste into a bug report."""
     raise typer.Exit(commands.doctor(format))

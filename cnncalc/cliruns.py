@@ -13,6 +13,7 @@ from .arguments import (
     Process,
     Processes,
     Sets,
+    choice,
     one_of,
 )
 from .console import scale
@@ -28,15 +29,13 @@ def train(
             metavar="FILE",
         ),
     ] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="numpy | jax", callback=one_of("numpy", "jax"))
-    ] = None,
+    engine: Annotated[str | None, choice("numpy", "jax")] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, gpu or tpu, with jax", callback=one_of(*DEVICES))
     ] = None,
     optimizer: Annotated[
         str | None,
-        typer.Option(help="sgd | momentum | adam", callback=one_of("sgd", "momentum", "adam")),
+        choice("sgd", "momentum", "adam"),
     ] = None,
     batch: Annotated[int | None, typer.Option(help="items per step", min=1)] = None,
     epochs: Annotated[int | None, typer.Option(help="rounds through the data", min=1)] = None,
@@ -52,9 +51,7 @@ def train(
     ] = None,
     set: Sets = [],  # noqa: B006
     dialect: Annotated[str | None, typer.Option(help="whose conventions")] = None,
-    format: Annotated[
-        str, typer.Option(help="text | json", callback=one_of("text", "json"))
-    ] = "text",
+    format: Annotated[str, choice("text", "json")] = "text",
     dtype: Dtype = "float32",
     mesh: MeshText = None,
     device_memory: DeviceMemory = None,
@@ -77,7 +74,7 @@ def grad(
     spec: Annotated[str, typer.Argument(help="a spec file, a bundled name, or -", metavar="SPEC")],
     engine: Annotated[
         str,
-        typer.Option(help="numpy | jax | symbolic", callback=one_of("numpy", "jax", "symbolic")),
+        choice("numpy", "jax", "symbolic"),
     ] = "numpy",
     at: Annotated[
         str | None, typer.Option(help="only this layer or block", metavar="LAYER")
