@@ -1,17 +1,23 @@
 """Fuzzes everything that reads strangers' files.
 
-    python tests/campaigns/fuzz.py TARGET [--minutes 30] [--seed 0] [--keep FOLDER]
+    python tests/campaigns/fuzz.py TARGET [--minutes 30] [--seed 0] [--keep FOLDER] [--atheris]
+    python tests/campaigns/fuzz.py TARGET --replay FILE...
 
-TARGET: spec, expression, prototxt, onnx, keras, sheet, or all. A finding is an exception other
-than a refusal, more than two seconds for one input, or more than 1 GiB of memory. With atheris
-the inputs are guided by coverage (`--atheris`); without it bundled files are mutated at random.
+TARGET: spec, expression, prototxt, onnx, keras, archive, sheet, or all (not with atheris). A
+finding is an exception other than a refusal, more than two seconds of CPU time for one input, or
+1 GiB more memory than before it. With atheris (`pip install atheris`) the inputs are guided by
+coverage; without it bundled files are mutated at random. Findings are kept in the folder; a slow
+one counts if it is slow without instruments too, as `--replay` runs it.
 """
 
 import argparse
+import atexit
 import contextlib
+import importlib
 import io
 import json
 import os
+import pkgutil
 import random
 import re
 import resource
@@ -184,9 +190,9 @@ TOKENS = [
 ]  # fmt: skip
 
 
-def mutated(rng: random.Random, pool: list[bytes]) -> bytes:
+def mutated(rng: random.Random, pool: list[bytes], start: bytes | None = None) -> bytes:
     """One to eight small changes of one file."""
-    data = bytearray(rng.choice(pool))
+    data = bytearray(rng.choice(pool) if start is None else start)
     for _ in range(rng.randint(1, 8)):
         at = rng.randint(0, len(data))
         end = min(len(data), at + rng.choice((1, 2, 4, 16, 64, 400)))
@@ -228,8 +234,22 @@ def _alarm(number: int, frame: object) -> None:
     raise TooSlowError
 
 
+def resident() -> int:
+    """The memory of this process now, in bytes."""
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        return peak()
+    return int(pages.read_text("ascii").split()[1]) * resource.getpagesize()
+
+
+def peak() -> int:
+    """The most memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def tried(target: str, data: bytes) -> str | None:
     """The finding of one input, or None. CPU time counts: other programs may be running."""
+    before = resident()
     signal.signal(signal.SIGVTALRM, _alarm)
     signal.setitimer(signal.ITIMER_VIRTUAL, SLOW)
     try:
@@ -242,8 +262,39 @@ def tried(target: str, data: bytes) -> str | None:
         return traceback.format_exc(limit=-4)
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return f"memory: {peak:,} bytes" if peak > MEMORY else None
+    grown = peak() - before
+    return f"memory: {grown:,} bytes" if grown > MEMORY else None
+
+
+class Findings:
+    """What was found so far, one input for each place; written as soon as it is found."""
+
+    def __init__(self, target: str, keep: Path) -> None:
+        self.target, self.keep = target, keep
+        self.found: dict[str, bytes] = {}
+        self.count, self.begun = 0, time.monotonic()
+        keep.mkdir(parents=True, exist_ok=True)
+
+    def run(self, data: bytes) -> None:
+        self.count += 1
+        what = tried(self.target, data)
+        if what is None:
+            return
+        lines = what.strip().splitlines()
+        key = lines[0] if lines[0].startswith(("slow", "memory")) else lines[-1][:60]
+        if "\n" in what:
+            key += "".join(line for line in lines if line.lstrip().startswith("File "))[-120:]
+        if key in self.found and len(data) >= len(self.found[key]):
+            return
+        if key not in self.found:
+            print(f"--- {self.target}: {what}", flush=True)
+        self.found[key] = data
+        (self.keep / f"{self.target}-{list(self.found).index(key)}").write_bytes(data)
+
+    def summary(self) -> None:
+        minutes = (time.monotonic() - self.begun) / 60
+        print(f"{self.target}: {self.count:,} inputs in {minutes:.1f} minutes, "
+              f"{len(self.found)} findings, {peak() >> 20} MiB at most", flush=True)  # fmt: skip
 
 
 def campaign(target: str, minutes: float, seed: int, keep: Path) -> int:
@@ -251,43 +302,54 @@ def campaign(target: str, minutes: float, seed: int, keep: Path) -> int:
     rng, pool = random.Random(seed), seeds(target)
     for data in pool:
         TARGETS[target](data)  # warmed up; and the seeds are good
-    end, count = time.monotonic() + 60 * minutes, 0
-    found: dict[str, bytes] = {}
-    while time.monotonic() < end:
-        data = mutated(rng, pool)
-        what = tried(target, data)
-        count += 1
-        if what is not None:
-            key = (
-                what.strip().splitlines()[-2] + what.strip().splitlines()[-1][:60]
-                if "\n" in what
-                else what
-            )
-            if key not in found or len(data) < len(found[key]):
-                if key not in found:
-                    print(f"--- {target}: {what}", flush=True)
-                found[key] = data
-    keep.mkdir(parents=True, exist_ok=True)
-    for i, data in enumerate(found.values()):
-        (keep / f"{target}-{i}").write_bytes(data)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(f"{target}: {count:,} inputs, {len(found)} findings, {peak} MiB at most", flush=True)
-    return len(found)
+    findings = Findings(target, keep)
+    while time.monotonic() < findings.begun + 60 * minutes:
+        findings.run(mutated(rng, pool))
+    findings.summary()
+    return len(findings.found)
 
 
-def guided(target: str, minutes: float, keep: Path) -> None:
-    """The same by atheris, which stops at the first finding and writes it to the folder."""
+def imported() -> int:
+    """Imports everything of cnncalc that reads or judges a file; the number of modules."""
+    import cnncalc
+
+    for module in pkgutil.walk_packages(cnncalc.__path__, "cnncalc."):
+        if module.name.split(".")[1] not in ("__main__", "jaxrun", "training", "scaling"):
+            with contextlib.suppress(ImportError):  # an extra that is not installed
+                importlib.import_module(module.name)
+    return sum(name.startswith("cnncalc") for name in sys.modules)
+
+
+def guided(target: str, minutes: float, seed: int, keep: Path) -> None:
+    """The same, guided by coverage: inputs that reach new branches are kept and changed again.
+
+    Half of the changes are libFuzzer's, half those of `mutated`. libFuzzer's lines tell the
+    branches reached (`cov`), pairs of a branch and its count (`ft`) and the inputs kept (`corp`).
+    """
     import atheris  # type: ignore[import-not-found]
 
     with atheris.instrument_imports(include=["cnncalc"]):
-        import cnncalc  # noqa: F401
+        print(f"{imported()} modules instrumented", flush=True)
+    pool = seeds(target)
+    for data in pool:
+        TARGETS[target](data)
     corpus = keep / f"corpus-{target}"
     corpus.mkdir(parents=True, exist_ok=True)
-    for i, data in enumerate(seeds(target)):
+    for i, data in enumerate(pool):
         (corpus / f"seed-{i}").write_bytes(data)
-    words = [sys.argv[0], str(corpus), f"-max_total_time={int(60 * minutes)}", "-timeout=10",
-             f"-rss_limit_mb={MEMORY >> 20}", f"-artifact_prefix={keep}/"]  # fmt: skip
-    atheris.Setup(words, TARGETS[target])
+    findings = Findings(target, keep)
+
+    def changed(data: bytes, size: int, number: int) -> bytes:
+        rng = random.Random(number)
+        if rng.random() < 0.5:
+            return bytes(atheris.Mutate(data, size))
+        return mutated(rng, pool, data)[:size]
+
+    words = [sys.argv[0], str(corpus), f"-max_total_time={int(60 * minutes)}", "-timeout=120",
+             f"-seed={seed + 1}", "-max_len=400000", "-len_control=0", f"-rss_limit_mb={4 << 10}",
+             f"-artifact_prefix={keep}/"]  # fmt: skip
+    atexit.register(findings.summary)
+    atheris.Setup(words, findings.run, custom_mutator=changed)
     atheris.Fuzz()
 
 
@@ -298,9 +360,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=SCRATCH / "findings")
     parser.add_argument("--atheris", action="store_true")
+    parser.add_argument("--replay", type=Path, nargs="+", help="run these files once each")
     options = parser.parse_args()
+    if options.replay:
+        TARGETS[options.target](seeds(options.target)[0])  # imports are not counted
+        told = [(path, tried(options.target, path.read_bytes())) for path in options.replay]
+        for path, what in told:
+            print(f"{path}: {what or 'good'}")
+        sys.exit(any(what for _, what in told))
     if options.atheris:
-        guided(options.target, options.minutes, options.keep)
+        guided(options.target, options.minutes, options.seed, options.keep)
         return
     targets = list(TARGETS) if options.target == "all" else [options.target]
     found = sum(campaign(t, options.minutes, options.seed, options.keep) for t in targets)
