@@ -5,12 +5,15 @@ are tested against.
 """
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .arrays import Array
 from .convolution import Geometry
+
+SMALL = 1 << 18  # numbers that stay in the cache
 
 
 def padded(x: Array, geo: Geometry) -> Array:
@@ -40,6 +43,13 @@ def product(x: Array, w: Array) -> Array:
     return np.dot(x.reshape(-1, x.shape[-1]), w).reshape(*x.shape[:-1], w.shape[-1])
 
 
+def _products(x: Array, ws: Array) -> Iterator[Array]:
+    """x (m, f) @ w for each w (f, c) of ws: of small floats all in one call."""
+    if x.dtype == object or len(ws) * len(x) * ws.shape[-1] > SMALL:
+        return (np.dot(x, w) for w in ws)
+    return iter(np.matmul(x, ws))
+
+
 def forward(x: Array, w: Array, geo: Geometry) -> Array:
     kernel = w.shape[:-2]
     out = geo.sizes(x.shape[1:-1], kernel)
@@ -67,11 +77,13 @@ def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -
             *(slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(full, geo.pads, strict=True)),
         )
     ]
-    for k in itertools.product(*map(range, kernel)):
-        target = inside[places(geo, k, out)]
-        for i in range(groups):
-            block = w[k][:, i * f : (i + 1) * f]
-            target[..., i * c : (i + 1) * c] += product(g[..., i * f : (i + 1) * f], block.T)
+    rows = g.reshape(-1, groups * f)
+    for i in range(groups):
+        some = slice(i * f, (i + 1) * f)
+        columns = w[..., some].reshape(-1, c, f).transpose(0, 2, 1)
+        for k, part in zip(np.ndindex(*kernel), _products(rows[:, some], columns), strict=True):
+            target = inside[places(geo, k, out)]
+            target[..., i * c : (i + 1) * c] += part.reshape(*g.shape[:-1], c)
     cut = tuple(
         slice(max(b, 0), max(b, 0) + n) for n, (b, _) in zip(spatial, geo.pads, strict=True)
     )

@@ -6,7 +6,9 @@ in row-major order, as in lax and PyTorch.
 """
 
 import itertools
+import operator
 from collections.abc import Sequence
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -170,18 +172,40 @@ def _spread_jax(parts: Sequence[Array], kernel: Sizes, geo: Geometry, full: Size
 def _window_sum(x: Array, *, kernel: Sizes, geo: Geometry) -> Array:
     """The sum of each window, padding counted as zero."""
     out = geo.sizes(x.shape[1:-1], kernel)
-    full = _fill(x, geo, 0)
-    total: Any = None
-    for k in _positions(kernel):
-        part = full[places(geo, k, out)]
-        total = part + 0 if total is None else total + part
+    total = _fill(x, geo, 0)
+    for axis, k in enumerate(kernel):  # along one axis after the other
+        parts = [total[_along(axis, i, geo, out)] for i in range(k)]
+        total = reduce(operator.add, parts[1:], parts[0] + 0 if k == 1 else parts[0])
     return total
+
+
+def _along(axis: int, k: int, geo: Geometry, out: Sizes) -> tuple[slice, ...]:
+    """What position k of each window's `axis` reads, of an array (N, *spatial, C)."""
+    s, start = geo.stride[axis], geo.dilation[axis] * k
+    return (*[slice(None)] * (axis + 1), slice(start, start + s * (out[axis] - 1) + 1, s))
 
 
 @primitive
 def _window_spread(g: Array, *, kernel: Sizes, geo: Geometry, spatial: Sizes) -> Array:
     """The adjoint of `_window_sum`."""
-    return _spread([g] * len(_positions(kernel)), kernel, geo, spatial)
+    if is_jax(g):
+        return _spread([g] * len(_positions(kernel)), kernel, geo, spatial)
+    out, total = g.shape[1:-1], g
+    for axis in reversed(range(len(kernel))):
+        total = _spread_along(total, axis, kernel[axis], geo, out, spatial[axis])
+    return total
+
+
+def _spread_along(g: Array, axis: int, k: int, geo: Geometry, out: Sizes, n: int) -> Array:
+    """Of one axis, of n places: g added at each of the k positions of its windows."""
+    before, after = geo.pads[axis]
+    if geo.pads[axis] == (0, 0) and k == geo.stride[axis] == n / out[axis]:
+        return np.repeat(g, k, axis=axis + 1)
+    shape = (*g.shape[: axis + 1], before + n + after, *g.shape[axis + 2 :])
+    total = namespace(g).zeros(shape, dtype=g.dtype)
+    for i in range(k):
+        total[_along(axis, i, geo, out)] += g
+    return total[(*[slice(None)] * (axis + 1), slice(before, before + n))]
 
 
 _window_sum.name, _window_spread.name = "avg_pool", "avg_pool's gradient"
@@ -223,6 +247,7 @@ def avg_pool(
     return multiply(total, (1 / counts).astype(str(raw(x).dtype)))
 
 
+@lru_cache(maxsize=64)
 def _counts(spatial: Sizes, kernel: Sizes, geo: Geometry, within: Any) -> Array:
     """How many counted positions each window covers: (1, *out, 1)."""
     ones = np.zeros([n + b + a for n, (b, a) in zip(spatial, geo.pads, strict=True)])
@@ -236,7 +261,9 @@ def _counts(spatial: Sizes, kernel: Sizes, geo: Geometry, within: Any) -> Array:
     found = np.zeros((1, *out, 1))
     for k in _positions(kernel):
         found += shaped[places(geo, k, out)]
-    return found.astype(int)
+    counts = found.astype(int)
+    counts.setflags(write=False)  # the answer is kept
+    return counts
 
 
 __all__ = ["avg_pool", "getitem", "max_pool", "sum"]
