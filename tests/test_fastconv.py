@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnncalc.autograd import fastconv, plainconv, spaces, winograd
+from cnncalc.autograd import fastconv, plainconv, spaces, wideconv, winograd
 from cnncalc.autograd.convolution import Geometry
 from cnncalc.autograd.workspace import Workspace, workspace
 
@@ -65,11 +65,17 @@ def _compare(x_shape, w_shape, geo, dtype, bound):
     assert max(pairs) - min(pairs) <= bound * scale * 10
 
 
-@given(cases(), st.sampled_from(["float32", "float64"]), st.booleans())
+@given(
+    cases(), st.sampled_from(["float32", "float64"]), st.sampled_from(["whole", "chunked", "wide"])
+)
 @settings(max_examples=300, deadline=None)
-def test_drawn_geometries(case, dtype, chunked):
+def test_drawn_geometries(case, dtype, way):
     patch = pytest.MonkeyPatch()
-    if chunked:  # many chunks, and threads, for the smallest sizes
+    if way == "wide":
+        patch.setattr(wideconv, "WIDE", 0)
+        patch.setattr(fastconv, "SMALL", 0)
+        patch.setenv("CNNCALC_THREADS", "2")
+    if way == "chunked":  # many chunks, and threads, for the smallest sizes
         patch.setattr(fastconv, "CHUNK", 60)
         patch.setattr(fastconv, "ALONE", 0)
         patch.setattr(fastconv, "SMALL", 0)
@@ -177,6 +183,8 @@ WORK = [
     ((8, 56, 56, 32), (3, 3, 32, 64), Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)),
     ((8, 28, 28, 64), (3, 3, 64, 64), Geometry((2, 2), ((1, 1), (1, 1)), (1, 1), 1)),
     ((8, 28, 28, 64), (3, 3, 8, 64), Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 8)),
+    ((8, 7, 7, 512), (3, 3, 512, 512), Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)),
+    ((8, 14, 14, 256), (3, 3, 256, 512), Geometry((2, 2), ((1, 1), (1, 0)), (1, 1), 1)),
     ((8, 28, 28, 64), (1, 1, 64, 64), Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)),
 ]
 

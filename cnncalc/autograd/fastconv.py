@@ -11,8 +11,8 @@ chunks in turn. The three maps:
   the kernel turned by 180 degrees. At stride 1 there is one residue.
 
 3x3 and 5x5 kernels at stride 1 go through `winograd` where channels and filters are many
-enough; 1x1 kernels at stride 1, and kernels as large as the image, are one product without a
-copy. The same maps, one kernel position at a time, are in `plainconv`, which this is tested against
+enough; the adjoints of few places and many channels through `wideconv`; 1x1 kernels at stride 1,
+and kernels as large as the image, are one product without a copy. The same maps, one kernel position at a time, are in `plainconv`, which this is tested against
 and which takes what is left over.
 
 How to choose: `CNNCALC_WINOGRAD=0|2|4` takes all directly, F(2,3) and F(2,5) (the default), or
@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from . import plainconv, winograd
+from . import plainconv, wideconv, winograd
 from .arrays import Array
 from .convolution import Geometry, exchange
 from .gemm import product
@@ -98,6 +98,8 @@ def input_adjoint(g: Array, w: Array, geo: Geometry, spatial: tuple[int, ...]) -
     if _is_plain(w.shape, geo, g.shape):
         with one_blas_thread():
             return plainconv.input_adjoint(g, w, geo, spatial)
+    if wideconv.takes(w.shape, geo, g.shape):
+        return wideconv.input_adjoint(g, w, geo, spatial)
     found = np.empty(shape, dtype)
     for kernel, place, pads in residues(w.shape[:-2], geo, spatial, g.shape[1:-1]):
         part, target = w[kernel], found[(slice(None), *place)]
@@ -150,6 +152,8 @@ def kernel_adjoint(x: Array, g: Array, geo: Geometry, kernel: tuple[int, ...]) -
     if _is_product(x.shape, shape, geo):
         windows = x.reshape(-1, prod(shape[:-1]))
         return product(windows.T, g.reshape(-1, g.shape[-1])).reshape(shape)
+    if wideconv.takes(shape, geo, g.shape):
+        return wideconv.kernel_adjoint(x, g, geo, kernel)
     if tile := _winograd(shape, geo, g.shape):
         return winograd.kernel_gradient(tile, x, g, geo.pads)
     return _kernel_gradient(x, g, geo, kernel)

@@ -10,7 +10,7 @@ fills the chunks.
 from math import prod
 from typing import NamedTuple
 
-from . import fastconv, winograd
+from . import fastconv, wideconv, winograd
 from .convolution import Geometry
 from .threads import workers
 
@@ -39,7 +39,7 @@ def workspace(x: Shape, w: Shape, geo: Geometry, itemsize: int = 4) -> Workspace
     return Workspace(
         itemsize * _correlation(w, geo, y),
         itemsize * _input(x, w, geo, y),
-        itemsize * _kernel(w, geo, y),
+        itemsize * _kernel(x, w, geo, y),
     )
 
 
@@ -55,9 +55,8 @@ def _correlation(w: Shape, geo: Geometry, out: Shape) -> int:
 def _input(x: Shape, w: Shape, geo: Geometry, y: Shape) -> int:
     """The largest of its residues' convolutions, and the turned part of the kernel."""
     spatial, rank = x[1:-1], len(x) - 2
-    if fastconv._is_plain(w, geo, y):
-        padded = [n + sum(max(p, 0) for p in b) for n, b in zip(spatial, geo.pads, strict=True)]
-        return x[0] * prod(padded) * x[-1] + 2 * prod(y[:-1]) * w[-2]  # `plainconv`
+    if fastconv._is_plain(w, geo, y) or wideconv.takes(w, geo, y):
+        return _padded(x, geo) + 2 * prod(y[:-1]) * w[-2]  # `plainconv`
     most = 0
     for kernel, place, pads in fastconv.residues(w[:-2], geo, spatial, y[1:-1]):
         part = tuple(len(range(*k.indices(n))) for k, n in zip(kernel, w, strict=False))
@@ -72,8 +71,16 @@ def _input(x: Shape, w: Shape, geo: Geometry, y: Shape) -> int:
     return most
 
 
-def _kernel(w: Shape, geo: Geometry, y: Shape) -> int:
+def _padded(x: Shape, geo: Geometry) -> int:
+    sizes = (n + sum(max(p, 0) for p in b) for n, b in zip(x[1:-1], geo.pads, strict=True))
+    return x[0] * prod(sizes) * x[-1]
+
+
+def _kernel(x: Shape, w: Shape, geo: Geometry, y: Shape) -> int:
     """The chunks, and a sum and a product a thread."""
+    if wideconv.takes(w, geo, y):
+        copied = any(p > 0 for pads in geo.pads for p in pads)
+        return copied * _padded(x, geo) + prod(y[:-1]) * w[-2]
     if tile := fastconv._winograd(w, geo, y):
         tiled = winograd.plan(tile, y, w[-2], workers(), summed=True)
         numbers = sum(tiled.most().values()) + 2 * tile.a**2 * w[-2] * w[-1]
