@@ -12,8 +12,9 @@ chunks in turn. The three maps:
 
 3x3 and 5x5 kernels at stride 1 go through `winograd` where channels and filters are many
 enough; the adjoints of few places and many channels through `wideconv`; 1x1 kernels at stride 1,
-and kernels as large as the image, are one product without a copy. The same maps, one kernel position at a time, are in `plainconv`, which this is tested against
-and which takes what is left over.
+and kernels as large as the image, are one product without a copy. The same maps, one kernel
+position at a time, are in `plainconv`, which this is tested against and which takes what is left
+over.
 
 How to choose: `CNNCALC_WINOGRAD=0|2|4` takes all directly, F(2,3) and F(2,5) (the default), or
 F(4,3) and F(2,5); so does `with fastconv.using(4): ...`. `winograd` says what each is exact to.
