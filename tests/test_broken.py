@@ -1,5 +1,6 @@
 """Specs with one fault each: the code in the file's name is reported, as it always was."""
 
+import json
 import re
 from os import environ
 from pathlib import Path
@@ -13,7 +14,9 @@ from cnncalc.rules.codes import ENTRIES
 from cnncalc.source import Source
 
 ROOT = Path(__file__).parents[1]
-SPECS = sorted((ROOT / "specs" / "broken").glob("*.yaml"))
+ALL = sorted((ROOT / "specs" / "broken").glob("*.yaml"))
+LEARNING = [path for path in ALL if path.name.startswith("r")]  # `grad` tells these
+SPECS = [path for path in ALL if path not in LEARNING]
 GOLDEN = ROOT / "tests" / "golden" / "broken"
 STATUS = {"E": 2, "S": 1, "A": 1, "B": 1, "W": 0}
 # Faults of the command line, of the surroundings, or of cnncalc itself.
@@ -61,7 +64,18 @@ def test_nothing_else_is_wrong(spec):
     assert codes == {code_of(spec)}
 
 
-@each
+@pytest.mark.parametrize("spec", LEARNING, ids=lambda path: path.stem)
+def test_gradients_that_a_designer_should_know_of(spec, run):
+    """Whatever is dead or joined to nothing gets no gradient either."""
+    status, out = run("grad", "--format", "json", str(spec.relative_to(ROOT)))
+    found = {(d["code"], d["severity"]) for d in json.loads(out)["diagnostics"]}
+    assert status == 0
+    assert (code_of(spec), "warning") in found
+    assert {code for code, _ in found} <= {code_of(spec), "R012"}
+    assert ENTRIES[code_of(spec)].example == spec.read_text("utf-8").partition("\n")[2]
+
+
+@pytest.mark.parametrize("spec", ALL, ids=lambda path: path.stem)
 def test_the_comment_says_what_is_wrong(spec):
     comment, *rest = spec.read_text("utf-8").splitlines()
     assert re.fullmatch(r"# .{10,90}\.", comment)
@@ -70,6 +84,7 @@ def test_the_comment_says_what_is_wrong(spec):
 
 def test_there_is_a_spec_for_every_code():
     assert {code_of(spec) for spec in SPECS} == set(ENTRIES) - NO_FILE
+    assert {code_of(spec) for spec in LEARNING} == {"R012", "R013", "R014", "R015"}
     assert {path.stem for path in GOLDEN.glob("*.txt")} == {spec.stem for spec in SPECS}
 
 

@@ -141,6 +141,11 @@ ENTRIES = (
         size moves one end of the network far more than the other. Measured at cnncalc's own
         starting values (He's uniform law), on random inputs and targets.
 
+            input: 16
+            layers:
+              - repeat: {times: 20, layers: [{dense: {units: 16}}, sigmoid]}
+              - dense: 4
+
         Shorten the chain, choose other activations (sigmoids shrink the gradient four times
         a layer), or add normalisation or shortcuts.
         """, "warning"),
@@ -148,6 +153,13 @@ ENTRIES = (
         More than three quarters of the channels of a rectifier (of 8 channels or more; or all
         of fewer) are zero for every item and position of the random batch: no gradient passes
         through them, and nothing before them learns from them.
+
+            input: 16
+            layers:
+              - dense: 8
+              - log_softmax
+              - relu
+              - dense: 4
 
         At starting values about half of all units are zero for any one item; a larger `--batch`
         tells chance from design. Look for a bias or a normalisation that shifts the values
@@ -157,6 +169,13 @@ ENTRIES = (
         A network that knows nothing yet gives every class the same probability, and its cross
         entropy is ln(classes): 2.3 for 10 classes, 6.9 for 1000. This one starts above three
         times that plus 4: the logits are spread so far that training begins by shrinking them.
+
+            input: 8x8x3
+            layers:
+              - conv: {filters: 4, kernel: 3}
+              - relu
+              - dense: 10
+              - repeat: {times: 4, layers: [{add: [[], [], []]}]}
 
         Look for a sum of many branches, a missing normalisation or pooling before the last
         layer, or a rectifier after it.
