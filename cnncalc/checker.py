@@ -100,7 +100,8 @@ def _with_gradients(report: Report, batch: int, seed: int, progress: Progress | 
     """The report with the gradients compared; a batch of 1 says too little, so that 4 are run."""
     from .gradients import BATCH, Options, gradients
 
-    found = gradients(report, Options(batch=batch if batch > 1 else BATCH, seed=seed), progress)
+    options = Options(batch=batch if batch > 1 else BATCH, seed=seed, fit=batch == 1)
+    found = gradients(report, options, progress)
     return report._replace(grad=found, diagnostics=(*report.diagnostics, *found.diagnostics))
 
 

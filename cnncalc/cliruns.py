@@ -96,7 +96,7 @@ def grad(
     """Gradients of every parameter: checked against JAX and differences, or as formulas."""
     from .gradients.results import BATCH, Options
 
-    options = Options(engine, at, batch or BATCH, seed, full)
+    options = Options(engine, at, batch or BATCH, seed, full, fit=batch is None)
     raise typer.Exit(learning.grad(spec, options, set, dialect, format))
 
 

@@ -530,6 +530,21 @@ def test_memory_is_refused_beforehand(run, monkeypatch):
     assert "1.0 MiB are free" in " ".join(out.split())
 
 
+def test_the_usual_batch_is_as_large_as_the_memory_allows(run, monkeypatch):
+    net = network.concrete(cnncalc.load("lenet-caffe").derive(), Options())
+    free = grad_run.needed_bytes(net, 3) - 1
+    monkeypatch.setattr(grad_run.memory, "free_bytes", lambda device: free)
+    status, out, _ = run("grad", "lenet-caffe", "--format", "json")
+    found = json.loads(out)
+    assert (status, found["batch"], found["status"]) == (0, 2, "agrees")
+    assert found["remarks"][0].startswith("batch 2 in place of 4, which needs ")
+    status, out, _ = run("grad", "lenet-caffe", "--batch", "4")
+    assert (status, "[R004]" in out) == (2, True)
+    monkeypatch.setattr(grad_run.memory, "free_bytes", lambda device: 1 << 20)
+    status, out, _ = run("grad", "lenet-caffe")
+    assert (status, "at batch 1," in " ".join(out.split())) == (2, True)
+
+
 def test_the_bytes_cover_what_is_used():
     import tracemalloc
 

@@ -23,6 +23,7 @@ class Options(NamedTuple):
     batch: int = BATCH
     seed: int = 0
     full: bool = False  # finite differences for large networks too
+    fit: bool = False  # fewer items where the memory asks for it
 
 
 class Term(NamedTuple):

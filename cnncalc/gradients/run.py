@@ -66,10 +66,19 @@ class _Run:
     def __init__(self, net: Network, options: Options, progress: Progress | None) -> None:
         self.net, self.options, self.progress = net, options, progress
         self.held = sum(whole([row.params for row in net.report.layers]))
-        macs = sum(whole([row.macs for row in net.report.layers]))
-        self.work = options.batch * macs + OVERHEAD * len(net.report.layers)
-        self.small = self.work <= MOST_WORK and self.held <= MOST_PARAMS
         self.done, self.total = 0, 2
+        self.fitted = ""  # what is said of a batch made smaller
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of one forward pass, and what its calls cost."""
+        macs = sum(whole([row.macs for row in self.net.report.layers]))
+        return self.options.batch * macs + OVERHEAD * len(self.net.report.layers)
+
+    @property
+    def small(self) -> bool:
+        """Whether finite differences are within reach."""
+        return self.work <= MOST_WORK and self.held <= MOST_PARAMS
 
     def run(self) -> Gradients:
         with quiet():
@@ -96,11 +105,24 @@ class _Run:
             return
         needed = needed_bytes(self.net, self.options.batch)
         free = memory.free_bytes(device)
+        if free is not None and needed > free and self.options.fit:
+            needed = self._fit(needed, free)
         if free is not None and needed > free:
             text = f"the gradients need {memory.in_words(needed)} ({needed:,} bytes) at batch "
             text += f"{self.options.batch}, but {memory.in_words(free)} are free"
             help_ = ["a smaller --batch needs less"] if self.options.batch > 1 else []
             raise Problem("R004", f"{text} on {device.platform}", help=help_)
+
+    def _fit(self, needed: int, free: int) -> int:
+        """Takes the largest batch that fits, or one item; the bytes that it needs."""
+        asked = self.options.batch
+        less = (n for n in range(asked - 1, 1, -1) if needed_bytes(self.net, n) <= free)
+        self.options = self.options._replace(batch=next(less, 1))
+        self.fitted = (
+            f"batch {self.options.batch} in place of {asked}, which needs "
+            f"{memory.in_words(needed)} where {memory.in_words(free)} are free"
+        )
+        return needed_bytes(self.net, self.options.batch)
 
     def _result(self, device: Device | None, absent: Diagnostic | None) -> Gradients:
         net, options = self.net, self.options
@@ -278,7 +300,7 @@ class _Run:
 
     def _remarks(self) -> tuple[str, ...]:
         ops = {row.op for row in self.net.report.layers}
-        found = []
+        found = [self.fitted] if self.fitted else []
         if "batchnorm" in ops:
             found.append("batch normalisation uses the batch's own statistics, as in training")
         if "dropout" in ops:
