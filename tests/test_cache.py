@@ -51,6 +51,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
     for entry in entries:
         entry.write_bytes(entry.read_bytes()[:50])
     assert compiled(tmp_path, XDG_CACHE_HOME=str(tmp_path)) == first
+    assert compiled(tmp_path, XDG_CACHE_HOME=str(tmp_path)) == 0  # they were written anew
 
 
 @pytest.fixture

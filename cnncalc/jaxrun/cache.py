@@ -4,17 +4,21 @@ What lies there is executed, so that only a folder of the user's own, which nobo
 write, is used. Where there is none, or JAX was told of a cache already, nothing is changed.
 """
 
+import glob
 import hashlib
 import os
 import platform
+import re
 import stat
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 LIMIT = 64 << 20  # bytes: some fifteen thousand compiled layers
+DAMAGED = "Error reading persistent compilation cache entry for "  # how JAX's warning begins
 SETTINGS = {
     "jax_compilation_cache_dir": "",
     "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -32,11 +36,39 @@ def compilations(wanted: bool = True, limit: int = LIMIT) -> Iterator[None]:
         return
     before = _changed(folder)
     try:
-        yield
+        with _mended(folder):
+            yield
     finally:
         _set(held)
         if _changed(folder) != before:
             prune(folder.parent, limit)
+
+
+@contextmanager
+def _mended(folder: Path) -> Iterator[None]:
+    """Programs that JAX cannot read are removed as it says so: it never overwrites one itself.
+
+    JAX warns before it compiles anew, and names the program's module, with which the names of
+    its files begin.
+    """
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+        warnings.filterwarnings("always", message=re.escape(DAMAGED))
+
+        def show(message: Warning | str, *args: Any, **named: Any) -> None:
+            text = str(message)
+            if not text.startswith(DAMAGED):
+                shown(message, *args, **named)
+                return
+            module = text.removeprefix(DAMAGED).split("'")[1:2]
+            for path in folder.glob(f"{glob.escape(module[0])}-*") if module else ():
+                try:
+                    path.unlink()
+                except OSError:  # another process was quicker
+                    continue
+
+        warnings.showwarning = show
+        yield
 
 
 def home() -> Path | None:
