@@ -9,6 +9,7 @@ from ..formula import Symbol
 from ..layers import REGISTRY
 from ..layers.base import Layer, Shape
 from ..source import shorten
+from .directions import join
 
 MAX_ITEMS = 20_000
 MAX_NAME = 100
@@ -118,7 +119,11 @@ class Draft:
         self.items = {name: item for name, item in self.items.items() if name in used}
 
     def fold(self) -> None:
-        """Small tidying: a kept 1x1 map that is flattened at once is a plain global pool."""
+        """Small tidying: a kept 1x1 map that is flattened at once is a plain global pool.
+
+        What joins the directions of a recurrence is part of it.
+        """
+        join(self)
         readers = self.readers()
         for item in list(self.items.values()):
             if item.op != "flatten" or item.name not in self.items:
@@ -131,10 +136,11 @@ class Draft:
                 fields = {k: v for k, v in source.fields.items() if k != "keepdims"}
                 self.items[ref] = source._replace(fields=fields)
                 self.shapes[ref] = self.shapes[item.name]
-                self._replace(item.name, ref)
+                self.replace(item.name, ref)
                 readers = self.readers()
 
-    def _replace(self, old: str, new: str) -> None:
+    def replace(self, old: str, new: str) -> None:
+        """Drops a layer; who read it reads another one."""
         del self.items[old]
         del self.shapes[old]
         for item in list(self.items.values()):
