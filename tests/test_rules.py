@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cnncalc
 from cnncalc.dialects import DIALECTS, conv_window, dialect, pool_window
 from cnncalc.formula import Symbol
 from cnncalc.layers import REGISTRY
@@ -287,3 +288,27 @@ def test_any_volume_is_judged(layer, under, shape, data):
     for finding in judge(layer, [tuple(s) for s in [shape, *others]], dialect(under)):
         assert finding.code in ENTRIES
         assert finding.field is None or finding.field in layer.fields or finding.field == "stride"
+
+
+@pytest.mark.parametrize(
+    ("text", "help_"),
+    [
+        ("input: 9x9x2\nlayers:\n  - concat:\n" + "".join(
+            f"      - [{{conv: {{filters: 2, kernel: {k}}}}}]\n" for k in (1, 3, 5, 7)),
+         "`crop: 3` on input 1 (9x9 to 3x3), `crop: 2` on input 2 (7x7 to 3x3) and"
+         " `crop: 1` on input 3 (5x5 to 3x3) fits"),
+        ("input: 8x8x3\nlayers:\n  - flatten\n  - maxpool: {kernel: 2, stride: 2}\n",
+         "a layer `reshape: 8x8x3` before it fits"),
+    ],
+)  # fmt: skip
+def test_what_fits_no_single_field(text, help_):
+    found = cnncalc.check(Source(text, "a.yaml"), run=False)
+    offered = [line for d in found.diagnostics if d.severity == "error" for line in d.help]
+    assert help_ in offered, offered
+
+
+def test_a_layer_for_a_flat_vector_fits_when_made():
+    layers = "  - flatten\n  - reshape: 8x8x3\n  - maxpool: {kernel: 2, stride: 2}\n"
+    found = cnncalc.check(Source(f"input: 8x8x3\nlayers:\n{layers}", "a.yaml"), run=False)
+    assert found.row("maxpool1").output == (4, 4, 3)
+    assert not [d for d in found.diagnostics if d.severity == "error"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from math import isqrt
 from typing import Any, NamedTuple
 
 from ..dialects import Window
@@ -327,21 +328,22 @@ def search_extend(case: Case, finding: Finding) -> Iterator[Trial]:
 
 
 def _brought_to(case: Case, op: str, choose: Callable[..., int]) -> Iterator[Trial]:
-    """One input cropped or padded to the sizes of the others, ends as even as can be."""
+    """Inputs cropped to the smallest or padded to the largest sizes, ends as even as can be."""
     sizes = [whole(s[:-1]) for s in case.inputs]
     known = [s for s in sizes if s]
     if len(known) != len(sizes) or len({len(s) for s in known}) != 1:
         return
     goal = tuple(choose(column) for column in zip(*known, strict=True))
-    changed = [i for i, s in enumerate(known) if s != goal]
-    if len(changed) != 1:
-        return
-    i = changed[0]
-    differences = [abs(a - b) for a, b in zip(known[i], goal, strict=True)]
-    by = _joined([d // 2 if d % 2 == 0 else (d // 2, d - d // 2) for d in differences])
-    inputs = tuple((*goal, s[-1]) if j == i else s for j, s in enumerate(case.inputs))
-    text = f"`{op}: {_shown(by)}` on input {i + 1} ({volume(known[i])} to {volume(goal)})"
-    yield Trial(text, case.layer, inputs)
+    said: list[str] = []
+    for i, size in enumerate(known):
+        if size != goal:
+            differences = [abs(a - b) for a, b in zip(size, goal, strict=True)]
+            by = _joined([d // 2 if d % 2 == 0 else (d // 2, d - d // 2) for d in differences])
+            change = f"{volume(size)} to {volume(goal)}"
+            said.append(f"`{op}: {_shown(by)}` on input {i + 1} ({change})")
+    inputs = tuple((*goal, s[-1]) for s in case.inputs)
+    if said:
+        yield Trial(listed(said, "and"), case.layer, inputs)
 
 
 def search_channels(case: Case, finding: Finding) -> Iterator[Trial]:
@@ -373,17 +375,41 @@ def search_dense(case: Case, finding: Finding) -> Iterator[Trial]:
         yield Trial(f"dense: {filters}", dense, case.inputs)
 
 
-LAST = (search_two, search_shape)  # only where nothing simpler was found
+def search_spatial(case: Case, finding: Finding) -> Iterator[Trial]:
+    """A flat vector regrouped as a map: square and as large as can be, or else a row."""
+    shape = case.inputs[0]
+    if len(case.inputs) != 1 or len(shape) != 1 or not isinstance(shape[0], int):
+        return
+    n = shape[0]
+    sides = [a for a in range(min(isqrt(n), WIDTH), 1, -1) if n % (a * a) == 0]
+    shapes = [*((a, a, n // (a * a)) for a in sides), (n, 1), (1, 1, n), (1, n)]
+    layers = [("", case.layer)]
+    if "stride" in case.layer.fields:
+        layers.append((", with stride: 1 here,", case.layer.replace(stride=1)))
+    for said, layer in layers:
+        for to in shapes:
+            yield Trial(
+                f"a layer `reshape: {'x'.join(map(str, to))}` before it{said}", layer, (to,)
+            )
+
+
+def search_one(case: Case, finding: Finding) -> Iterator[Trial]:
+    """A kernel of one position at stride 1 fits every size."""
+    if {"kernel", "stride"} <= set(case.layer.fields):
+        yield Trial("kernel: 1, stride: 1", case.layer.replace(kernel=1, stride=1), case.inputs)
+
+
+LAST = (search_two, search_shape, search_one)  # only where nothing simpler was found
 SEARCHES: dict[str, tuple[Search, ...]] = {
     "S001": (search_pad, search_stride, search_kernel, search_round),
     "W005": (search_pad, search_stride, search_kernel, search_round, search_dilation),
-    "S002": (search_pad, search_kernel, search_dilation),
+    "S002": (search_pad, search_kernel, search_dilation, search_one),
     "S003": (stated, search_crop, search_extend, search_channels, search_shape),
     "S004": (search_divisor, search_filters, stated),
     "S005": (search_pad, search_kernel, search_pad_layer, search_two),
     "S006": (search_pad, search_kernel),
     "S007": (stated, search_flat),
-    "S008": (stated, search_axes, search_dense),
+    "S008": (stated, search_axes, search_dense, search_spatial),
     "S009": (stated, search_pad),
     "S010": (search_transposed_same, search_pad),
     "S011": (search_output_pad,),

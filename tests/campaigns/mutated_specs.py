@@ -326,18 +326,21 @@ def applied(line: str, row: Any) -> Iterator[str]:
     values = {k: v for k, v in row.layer.values().items() if v is not None}
     before: list[tuple[int, str]] = []  # (input, layer)
     op, text = row.op, line.partition(" fits")[0]
-    joined = re.match(r"`(crop|pad): (.*)` on input (\d+)", text)
+    joined = re.findall(r"`(crop|pad): (.*?)` on input (\d+)", text)
     mixed = re.match(r"a 1x1 convolution with (\d+) filters on input (\d+)", text)
-    layer = re.match(r"a layer `pad: (.*)` before it, with pad: 0 here", text)
+    layer = re.match(
+        r"(?:a layer )?`(pad|reshape): (.*?)` before it(?:, with (\w+): (\d+) here)?", text
+    )
     sizes = re.match(r"an? (?:input|volume) of (\S+)", text)
     own = re.match(r"`?([a-z_]+): (.*?)`?$", text)
     if joined:
-        before.append((int(joined[3]) - 1, f"{joined[1]}: {joined[2]}"))
+        before += [(int(i) - 1, f"{change}: {by}") for change, by, i in joined]
     elif mixed:
         before.append((int(mixed[2]) - 1, f"conv: {{filters: {mixed[1]}, kernel: 1}}"))
     elif layer:
-        before.append((0, f"pad: {layer[1]}"))
-        values["pad"] = 0
+        before.append((0, f"{layer[1]}: {layer[2]}"))
+        if layer[3]:
+            values[layer[3]] = layer[4]
     elif sizes:
         wanted = [int(n) for n in re.findall(r"\d+", sizes[1])]
         inputs[0][: len(wanted)] = wanted
