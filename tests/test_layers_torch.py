@@ -243,6 +243,7 @@ TABLE: list[tuple[Layer, tuple[int, ...]]] = [
     (L.ConvTranspose(2, 3, dilation=3, output_pad=2), (5, 2)),
     (L.MaxPool(3, stride=2, round="ceil"), (112, 112, 4)),
     (L.MaxPool(2, stride=2, pad=1, dilation=3, round="ceil"), (9, 8, 2)),
+    (L.MaxPool(2, stride=1, pad=1, dilation=2), (1, 1)),  # nothing but padding: -infinity
     (L.MaxPool(1, stride=3, round="ceil"), (5, 6, 2)),
     (L.MaxPool(2, stride=3, pad=1, round="ceil"), (5, 7, 2)),
     (L.AvgPool(2, stride=3, pad=1, round="ceil"), (5, 7, 2)),
