@@ -205,10 +205,10 @@ def _reduce(x: Any, initial: float, operation: Any, windows: list[tuple[Any, ...
 
     config = [(w[3], w[5], 0) for w in windows]
     x = lax.pad(x, x.dtype.type(initial), [(0, 0, 0), *config, (0, 0, 0)])
-    if any(w[2] != 1 for w in windows):  # XLA drops a pad of which dilated windows see
-        barrier: Any = (
-            lax.optimization_barrier
-        )  # nothing else (jax 0.10.2, one position, k = d = 2)
+    if any(w[2] != 1 for w in windows):
+        # XLA drops a pad of which dilated windows see nothing else (jax 0.10.2: one position,
+        # k = d = 2)
+        barrier: Any = lax.optimization_barrier
         x = barrier(x)
     return lax.reduce_window(
         x,
