@@ -530,6 +530,17 @@ def test_memory_is_refused_beforehand(run, monkeypatch):
     assert "1.0 MiB are free" in " ".join(out.split())
 
 
+def test_memory_that_xla_plans_is_refused_before_it_runs(run, monkeypatch):
+    answers = iter([1 << 40, 1 << 10])
+    monkeypatch.setattr(grad_run.memory, "free_bytes", lambda device: next(answers))
+    status, out, _ = run("grad", "lenet5", "--batch", "8")
+    text = " ".join(out.split())
+    assert status == 2
+    assert "[R004]" in out
+    assert "jax.grad of the reference needs" in text
+    assert "but 0.0 MiB are free" in text
+
+
 def test_the_usual_batch_is_as_large_as_the_memory_allows(run, monkeypatch):
     net = network.concrete(cnncalc.load("lenet-caffe").derive(), Options())
     free = grad_run.needed_bytes(net, 3) - 1

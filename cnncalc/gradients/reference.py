@@ -5,10 +5,13 @@ It shares the real parameters, inputs and targets with our engine, and nothing e
 
 from typing import Any
 
+from ..diagnostics import Problem
 from ..dialects import Dialect
 from ..execute import Arrays
 from ..jaxrun.layer import _fast_compile as fast_compile
+from ..jaxrun.memory import in_words
 from .network import Data, Network, chosen, merged
+from .results import SMALLER
 
 
 class Chained:
@@ -34,8 +37,13 @@ class Chained:
         return jnp.mean(self.x, axis=over) if name == "mean" else jnp.var(self.x, axis=over)
 
 
-def gradients(net: Network, data: Data, device: Any, quickly: bool = False) -> tuple[float, Arrays]:
-    """The loss and its gradients by `jax.value_and_grad`; `quickly`: hardly optimised."""
+def gradients(
+    net: Network, data: Data, device: Any, quickly: bool = False, free: int | None = None
+) -> tuple[float, Arrays]:
+    """The loss and its gradients by `jax.value_and_grad`; `quickly`: hardly optimised.
+
+    Raises `Problem` R004, before it runs, where XLA's program takes more than `free` bytes.
+    """
     import jax
 
     def loss(some: Arrays, params: Arrays) -> Any:
@@ -44,8 +52,22 @@ def gradients(net: Network, data: Data, device: Any, quickly: bool = False) -> t
     options = fast_compile(device.platform) if quickly else None
     step: Any = jax.jit(jax.value_and_grad(loss), compiler_options=options)
     params = jax.device_put(data.params, device)
-    value, grads = jax.device_get(step(chosen(params, net.wanted), params))
+    given = chosen(params, net.wanted), params
+    program = step.lower(*given).compile()
+    _require(program, free)
+    value, grads = jax.device_get(program(*given))
     return float(value), grads
+
+
+def _require(program: Any, free: int | None) -> None:
+    """Compares what XLA planned with what is free: its temporaries depend on its fusions."""
+    planned = program.memory_analysis()
+    if planned is None or free is None:  # not every backend tells
+        return
+    needed = planned.temp_size_in_bytes + planned.output_size_in_bytes
+    if needed > free:
+        text = f"jax.grad of the reference needs {in_words(needed)} ({needed:,} bytes), "
+        raise Problem("R004", f"{text}but {in_words(free)} are free", help=[SMALLER])
 
 
 def _loss(net: Network, data: Data, params: Arrays) -> Any:

@@ -14,6 +14,8 @@ Status = Literal["agrees", "disagrees", "failed", "skipped"]
 ENGINES = ("numpy", "jax", "symbolic")
 BATCH = 4  # items: with fewer, batch normalisation says little
 
+SMALLER = "a smaller --batch needs less"
+
 
 class Options(NamedTuple):
     """What `grad` was asked to do."""

@@ -10,9 +10,10 @@ from ..jaxrun import memory
 from ..jaxrun.devices import Device, open_device, out_of_memory, quiet, reason
 from ..memory import training, volumes
 from ..rows import Report
+from ..stepmemory import step_bytes
 from . import differences, engine, findings
 from .network import Data, Key, Network, RefusedError, concrete, draw
-from .results import Gradients, Options, Param, Status, Witness
+from .results import SMALLER, Gradients, Options, Param, Status, Witness
 
 Progress = Callable[[int, int, str], None]
 TOLERANCE = 1e-8  # the largest difference from jax.grad, over the largest entry
@@ -110,7 +111,7 @@ class _Run:
         if free is not None and needed > free:
             text = f"the gradients need {memory.in_words(needed)} ({needed:,} bytes) at batch "
             text += f"{self.options.batch}, but {memory.in_words(free)} are free"
-            help_ = ["a smaller --batch needs less"] if self.options.batch > 1 else []
+            help_ = [SMALLER] if self.options.batch > 1 else []
             raise Problem("R004", f"{text} on {device.platform}", help=help_)
 
     def _fit(self, needed: int, free: int) -> int:
@@ -196,8 +197,11 @@ class _Run:
         self._tick("jax.grad of the reference")
         try:
             with self._precisely(device):
-                loss, grads = by_reference(self.net, data, device.handle, self.work < QUICK_WORK)
+                free, quickly = memory.free_bytes(device), self.work < QUICK_WORK
+                loss, grads = by_reference(self.net, data, device.handle, quickly, free)
             detail, found = "jax.grad of the lax reference", self._same(ours, loss)
+        except Problem:
+            raise
         except Exception as error:  # whatever a layer's reference raises
             if out_of_memory(error):
                 raise
@@ -318,13 +322,14 @@ class _Run:
 
 
 def needed_bytes(net: Network, batch: int) -> int:
-    """Parameters, their gradients and JAX's copies of both, and for every item all volumes
-    kept for the backward pass: twice, for a layer may keep more than its output."""
-    kept = volumes(net.report.layers, net.report.input_shapes, net.report.outputs)
-    item = sum(whole([training(0, 0, net.report.layers, kept)])) // 4
-    shapes = [w for row in net.report.layers if not row.shared for w in row.weights.values()]
+    """Parameters, their gradients and JAX's copies of both, and a step on the engine or one of
+    the reference under XLA, whichever takes more."""
+    rows, inputs = net.report.layers, net.report.input_shapes
+    kept = volumes(rows, inputs, net.report.outputs)
+    item = sum(whole([training(0, 0, rows, kept)])) // 4
+    shapes = [w for row in rows if not row.shared for w in row.weights.values()]
     held = sum(prod(whole(shape)) for shape in shapes)
-    return 8 * (4 * held + 2 * batch * item)
+    return 32 * held + max(16 * batch * item, step_bytes(rows, inputs, batch, 8))
 
 
 def _distance(g: Any, other: Any, noise: float) -> float | None:

@@ -47,6 +47,20 @@ def conv(x: Any, w: Any, windows: Sequence[Window], groups: int = 1) -> Any:
     return ag.conv(x, w, stride=strides, pad=pads, dilation=dilations, groups=groups)
 
 
+def conv_work(
+    x: Sequence[Any], w: Sequence[Any], windows: Sequence[Any], groups: Any, itemsize: int
+) -> int:
+    """The most bytes at work in a convolution or one of its adjoints, x with its batch axis."""
+    from ..autograd.convolution import Geometry
+    from ..autograd.workspace import workspace
+
+    geo = Geometry(
+        tuple(v.s for v in windows), tuple((v.before, v.after) for v in windows),
+        tuple(v.d for v in windows), groups,
+    )  # fmt: skip
+    return max(workspace(tuple(x), tuple(w), geo, itemsize))
+
+
 def conv_transpose(x: Any, w: Any, windows: Sequence[Window], groups: int) -> Any:
     """Transposed convolution: the windows' sizes say how much is appended."""
     from .. import autograd as ag

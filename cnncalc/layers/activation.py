@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from .accounts import Account, mistake
-from .base import Dialect, Examples, Flag, Index, Layer, Misfit, Rational, Run, Shape, Shapes
+from .base import Dialect, Examples, Flag, Index, Layer, Misfit, Rational, Run, Shape, Shapes, Sizes
 from .mistakes import COMMON
 from .reshape import axis_misfits
 from .select import along
@@ -41,6 +42,8 @@ class ReLU(_Activation, op="relu"):
 class ReLU6(_Activation, op="relu6"):
     """Rectifier capped at 6: min(max(0, x), 6) (MobileNets; torch.nn.ReLU6)."""
 
+    kept = 2.25
+
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag
 
@@ -58,6 +61,7 @@ class LeakyReLU(_Activation, op="leaky_relu"):
     slope: Any = Rational(default=Fraction(1, 100))
 
     examples = (*VOLUMES, ("4x4x2", {"slope": "0.2"}))
+    kept = 1.25
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
@@ -77,6 +81,7 @@ class ELU(_Activation, op="elu"):
     alpha: Any = Rational(default=1)
 
     examples = (*VOLUMES, ("4x4x2", {"alpha": "0.5"}))
+    kept = 4.25
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
@@ -103,6 +108,9 @@ class GELU(_Activation, op="gelu"):
 
     examples = (*VOLUMES, ("16x8", {"approximate": True}))
 
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        return (5 if self.approximate else 4) * prod(output)
+
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag
 
@@ -116,6 +124,8 @@ class GELU(_Activation, op="gelu"):
 
 class SiLU(_Activation, op="silu"):
     """Sigmoid linear unit, also called swish: x·sigmoid(x) (Elfwing 2017; torch.nn.SiLU)."""
+
+    kept = 2
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
@@ -170,6 +180,8 @@ class _Softmax(_Activation):
 class Softmax(_Softmax, op="softmax"):
     """Softmax over the channels, or another axis: exp(x_c) over the sum of all exp(x_c)."""
 
+    kept = 2.5
+
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
 
@@ -184,6 +196,8 @@ class Softmax(_Softmax, op="softmax"):
 class LogSoftmax(_Softmax, op="log_softmax"):
     """Logarithm of the softmax over the channels, or another axis: x_c - log sum exp(x_c)."""
 
+    kept = 2.5
+
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
 
@@ -197,6 +211,8 @@ class LogSoftmax(_Softmax, op="log_softmax"):
 
 class Hardswish(_Activation, op="hardswish"):
     """Piecewise swish: x·min(max(0, x + 3), 6)/6 (Howard 2019, MobileNetV3)."""
+
+    kept = 3.25
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag
@@ -219,6 +235,7 @@ class Hardsigmoid(_Activation, op="hardsigmoid"):
     beta: Any = Rational(default=Fraction(1, 2))
 
     examples = (*VOLUMES, ("7x6x3", {"alpha": "0.2"}))
+    kept = 2.25
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag
@@ -258,6 +275,7 @@ class PReLU(_Activation, op="prelu"):
     """
 
     mistakes = (no_slopes, one_slope, slope_per_neuron, *COMMON)
+    kept = 1.25
 
     def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
         return {"slope": (inputs[0][-1],)}
@@ -277,6 +295,8 @@ class PReLU(_Activation, op="prelu"):
 class Softplus(_Activation, op="softplus"):
     """Smooth rectifier: log(1 + exp(x))."""
 
+    kept = 4
+
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag
 
@@ -290,6 +310,8 @@ class Softplus(_Activation, op="softplus"):
 
 class Mish(_Activation, op="mish"):
     """x·tanh(log(1 + exp(x))) (Misra 2019; torch.nn.Mish)."""
+
+    kept = 5
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag

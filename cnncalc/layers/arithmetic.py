@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..formula import compare
@@ -14,6 +15,7 @@ from .base import (
     Rational,
     Run,
     Shapes,
+    Sizes,
 )
 from .reshape import Mean, axis_misfits
 from .select import along
@@ -108,6 +110,7 @@ class Clip(Layer, op="clip"):
         ("10", {"low": 0}),
         ("4x3", {"high": "1/3"}),
     )
+    kept = 1.25
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         if self.low is not None and self.high is not None and compare(self.low, self.high) == 1:
@@ -157,6 +160,9 @@ class Max(Mean, op="max"):
 
     nonlinear = True
 
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        return prod(inputs[0]) / 8 + 2 * prod(output)
+
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
 
@@ -190,6 +196,9 @@ class Normalise(Layer, op="normalise"):
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         return axis_misfits([self.axis], len(inputs[0]), "axis")
+
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        return (2 if self.p == 2 else 3) * prod(output)
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag

@@ -1,6 +1,7 @@
 """Attention: every token reads all others, weighted by how well query and key agree."""
 
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, compare
@@ -18,6 +19,7 @@ from .base import (
     Run,
     Shape,
     Shapes,
+    Sizes,
     axes,
     divides,
     product,
@@ -246,6 +248,17 @@ class Attention(Layer, op="attention"):
             yield Misfit("S008", text, "shift")
 
     # --- runs --------------------------------------------------------------------
+
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        """Queries, keys and values, the weights and their exponentials, the sums before and
+        after the last map; three volumes a normalisation more where they are cosines."""
+        queries, others, _ = self._three(inputs)
+        keys, values, units = self._widths(inputs)
+        q, k = prod(queries[:-1]), prod(others[:-1])
+        pairs = q * int(self.heads) * (prod(others[-2:-1]) + 1)
+        found = (q + k) * keys + (q + k) * values + q * units + 2 * pairs
+        found += 4 * (q + k) * keys * bool(self.cosine) + pairs * bool(self.dropout)
+        return float(found)
 
     def forward(self, run: "Pass", *xs: Any) -> Any:
         from . import _agseq

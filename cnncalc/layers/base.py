@@ -5,6 +5,7 @@ Shapes are tuples of the volume's axes, channels last, without the batch:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, dataclass_transform
 
 from ..diagnostics import Problem
@@ -68,6 +69,7 @@ __all__ = [
 
 Shape = tuple[Number, ...]
 Shapes = Sequence[Shape]
+Sizes = Sequence[tuple[int, ...]]  # shapes without symbols
 Examples = tuple[tuple[str | list[str], dict[str, Any]], ...]  # input volumes, fields
 
 
@@ -133,6 +135,7 @@ class Layer:
     linear: ClassVar[bool] = False  # a linear map with weights (conv, dense)
     nonlinear: ClassVar[bool] = False  # an activation or pool between linear layers
     needs_spatial: ClassVar[bool] = False
+    kept: ClassVar[float] = 1  # volumes of its output's size that `forward` keeps on the tape
     examples: ClassVar[Examples] = ()
     mistakes: ClassVar[tuple[Mistake, ...]] = COMMON  # likeliest first
 
@@ -258,6 +261,14 @@ class Layer:
         """Receptive field growth along each spatial axis; None leaves it as it was."""
         found = self.windows(inputs, dialect)
         return tuple(Reach(w.extent - 1, w.s) for w in found) or None
+
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        """Values of one item that the engine keeps for the backward pass, its output among them."""
+        return self.kept * prod(output)
+
+    def work(self, inputs: Sizes, dialect: Dialect, batch: int, itemsize: int) -> int:
+        """Bytes that the engine takes for a while, forward or back, besides what it keeps."""
+        return 0
 
     def forward(self, run: "Pass", *xs: Any) -> Any:
         """The layer on arrays of any kind (batch first), composed of the engine's primitives."""

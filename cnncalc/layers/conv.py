@@ -1,6 +1,7 @@
 """Convolutions: plain, depthwise, separable and transposed, in 1 to 3 dimensions."""
 
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..dialects import conv_window, transpose_window
@@ -20,6 +21,7 @@ from .base import (
     Run,
     Shape,
     Shapes,
+    Sizes,
     Table,
     Window,
     axes,
@@ -174,6 +176,14 @@ class Conv(Layer, op="conv"):
             text = f"connect reads map {top}, but the input has maps 0 to {channels - 1}"
             yield Misfit("S003", text, "connect")
 
+    def work(self, inputs: Sizes, dialect: Dialect, batch: int, itemsize: int) -> int:
+        from . import _ag
+
+        w = self.weights(inputs, dialect)["kernel"]
+        w = w if self.connect is None else (*w[:-1], inputs[0][-1], self.filters)
+        x = (batch, *inputs[0])
+        return _ag.conv_work(x, w, self.windows(inputs, dialect), self.groups, itemsize)
+
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag
 
@@ -242,6 +252,9 @@ class DepthwiseConv(Layer, op="depthwise_conv"):
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         return rank_misfits(self, inputs[0], SLIDING)
+
+    def work(self, inputs: Sizes, dialect: Dialect, batch: int, itemsize: int) -> int:
+        return self._conv(inputs[0][-1]).work(inputs, dialect, batch, itemsize)
 
     def forward(self, run: "Pass", x: Any) -> Any:
         return self._conv(x.shape[-1]).forward(run, x)
@@ -333,6 +346,15 @@ class SeparableConv(Layer, op="separable_conv"):
 
     def misfits(self, inputs: Shapes, dialect: Dialect) -> Iterator[Misfit]:
         return rank_misfits(self, inputs[0], SLIDING)
+
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        return prod(output) + prod(output[:-1]) * int(inputs[0][-1] * self.multiplier)
+
+    def work(self, inputs: Sizes, dialect: Dialect, batch: int, itemsize: int) -> int:
+        from . import _ag
+
+        w, x = self.weights(inputs, dialect)["depthwise"], (batch, *inputs[0])
+        return _ag.conv_work(x, w, self.windows(inputs, dialect), inputs[0][-1], itemsize)
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag
@@ -426,6 +448,17 @@ class ConvTranspose(Layer, op="conv_transpose"):
         """One output reads at most ceil(K/s) inputs; neighbours lie 1/s input steps apart."""
         found = self.windows(inputs, dialect)
         return tuple(Reach((w.extent - 1) // w.s, divide(1, w.s)) for w in found) or None
+
+    def work(self, inputs: Sizes, dialect: Dialect, batch: int, itemsize: int) -> int:
+        from . import _ag
+
+        y: Any = self.output(inputs, dialect)
+        w = self.weights(inputs, dialect)["kernel"]
+        found = _ag.conv_work(
+            (batch, *y), (*w[:-2], y[-1] // self.groups, inputs[0][-1]),
+            self.windows(inputs, dialect), self.groups, itemsize,
+        )  # fmt: skip
+        return found + int(itemsize * batch * prod(y))
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag

@@ -1,9 +1,23 @@
 """Fully connected layers, and the loss at the end of a classifier."""
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from .accounts import Account, mistake, setting
-from .base import Count, Dialect, Flag, Layer, Number, Reach, Run, Shape, Shapes, product, spatial
+from .base import (
+    Count,
+    Dialect,
+    Flag,
+    Layer,
+    Number,
+    Reach,
+    Run,
+    Shape,
+    Shapes,
+    Sizes,
+    product,
+    spatial,
+)
 from .mistakes import (
     COMMON,
     bias_per_weight,
@@ -172,6 +186,9 @@ class SoftmaxCrossEntropy(Layer, op="softmax_cross_entropy"):
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         return (1,)
+
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        return 2 * prod(inputs[0])
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag

@@ -1,11 +1,12 @@
 """Joins: several branches become one volume."""
 
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, compare, total
 from .accounts import Account, Mistake, mistake
-from .base import Dialect, Fix, Flag, Index, Layer, Misfit, Run, Shape, Shapes, product
+from .base import Dialect, Fix, Flag, Index, Layer, Misfit, Run, Shape, Shapes, Sizes, product
 from .mistakes import COMMON
 from .reshape import position, volume_text
 
@@ -223,6 +224,9 @@ class Multiply(_Elementwise, op="multiply"):
         rank = max(len(shape) for shape in inputs)
         return [(1,) * (rank - 1) + shape if len(shape) == 1 else shape for shape in inputs]
 
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        return max(1, len(inputs) - 1) * prod(output)
+
     def forward(self, run: "Pass", *xs: Any) -> Any:
         from .. import autograd as ag
 
@@ -280,6 +284,9 @@ class Maximum(_Elementwise, op="maximum"):
     nonlinear = True
     examples = ((["5x6x4", "5x6x4", "5x6x4"], {}), (["7x1", "7x3"], {}))
 
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        return max(1, len(inputs) - 1) * prod(output)
+
     def forward(self, run: "Pass", *xs: Any) -> Any:
         from .. import autograd as ag
 
@@ -299,6 +306,9 @@ class Minimum(_Elementwise, op="minimum"):
 
     nonlinear = True
     examples = ((["5x6x4", "5x6x4", "5x6x4"], {}), (["7x1", "7x3"], {}))
+
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        return max(1, len(inputs) - 1) * prod(output)
 
     def forward(self, run: "Pass", *xs: Any) -> Any:
         from .. import autograd as ag

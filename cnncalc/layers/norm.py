@@ -146,6 +146,7 @@ class LayerNorm(Layer, op="layernorm"):
 
     mistakes = (as_batchnorm, *LEARNT, *COMMON)
     examples = (("16x8", {}), ("7x7x4", {"eps": "0.000001"}), ("12", {"affine": False}))
+    kept = 3.5
 
     def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
         return _gamma_beta(inputs[0], self.affine)
@@ -179,6 +180,7 @@ class GroupNorm(Layer, op="groupnorm"):
         ("3x4x5x4", {"groups": 4}),
         ("12", {"groups": 3, "eps": "0.001"}),
     )
+    kept = 3.5
 
     def weights(self, inputs: Shapes, dialect: Dialect) -> dict[str, Shape]:
         return _gamma_beta(inputs[0], self.affine)
@@ -218,6 +220,7 @@ class LRN(Layer, op="lrn"):
         ("5x4x8", {"size": 3, "alpha": "0.1", "k": 2}),
         ("9x6", {"size": 4, "alpha": 1, "beta": "0.5"}),
     )
+    kept = 3.125
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag
@@ -269,6 +272,7 @@ class Dropout(Layer, op="dropout"):
     in_place = True
     mistakes = (units_removed, *COMMON)
     examples = (("4096", {}), ("6x6x4", {"rate": "0.2"}))
+    kept = 2
 
     def forward(self, run: "Pass", x: Any) -> Any:
         """In training times a mask of zeros and 1/(1 - rate), where the run draws one."""
@@ -317,6 +321,7 @@ class Identity(Layer, op="identity"):
 
     in_place = True
     examples = (("6x6x4", {}), ("10", {}))
+    kept = 0
 
     def forward(self, run: "Pass", x: Any) -> Any:
         return x

@@ -23,6 +23,7 @@ class Hardtanh(_Activation, op="hardtanh"):
     high: Any = Rational(default=1)
 
     examples = (*VOLUMES, ("4x4x2", {"low": 0, "high": "0.5"}))
+    kept = 1.25
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
@@ -39,6 +40,8 @@ class Hardtanh(_Activation, op="hardtanh"):
 
 class SELU(_Activation, op="selu"):
     """Self-normalising: 1.0507·x where x > 0, else 1.7581·(exp(x) - 1) (Klambauer 2017)."""
+
+    kept = 4.25
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
@@ -60,6 +63,7 @@ class CELU(_Activation, op="celu"):
     alpha: Any = Rational(default=1)
 
     examples = (*VOLUMES, ("4x4x2", {"alpha": "0.5"}))
+    kept = 4.25
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
@@ -78,6 +82,8 @@ class CELU(_Activation, op="celu"):
 class Softsign(_Activation, op="softsign"):
     """x/(1 + |x|) (torch.nn.Softsign)."""
 
+    kept = 2
+
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
 
@@ -93,6 +99,7 @@ class Hardshrink(_Activation, op="hardshrink"):
     """x where |x| > threshold, else 0 (torch.nn.Hardshrink)."""
 
     threshold: Any = Rational(default=Fraction(1, 2), low=0)
+    kept = 1.25
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
@@ -111,6 +118,7 @@ class Softshrink(_Activation, op="softshrink"):
     """x brought threshold nearer to 0, and 0 where it is that near (torch.nn.Softshrink)."""
 
     threshold: Any = Rational(default=Fraction(1, 2), low=0)
+    kept = 3
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
@@ -129,6 +137,8 @@ class Softshrink(_Activation, op="softshrink"):
 class Tanhshrink(_Activation, op="tanhshrink"):
     """x - tanh(x) (torch.nn.Tanhshrink)."""
 
+    kept = 2
+
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
 
@@ -142,6 +152,8 @@ class Tanhshrink(_Activation, op="tanhshrink"):
 
 class LogSigmoid(_Activation, op="log_sigmoid"):
     """Logarithm of the logistic function: -log(1 + exp(-x)) (torch.nn.LogSigmoid)."""
+
+    kept = 4
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _ag
@@ -164,6 +176,7 @@ class GLU(Layer, op="glu"):
 
     nonlinear = True
     examples = (("7x6", {}), ("8x3x2", {"axis": 0}), ("10", {}))
+    kept = 2
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         axis = position(self.axis, len(inputs[0]))

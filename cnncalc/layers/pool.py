@@ -21,6 +21,7 @@ from .base import (
     Run,
     Shape,
     Shapes,
+    Sizes,
     Window,
     axes,
     pads,
@@ -155,6 +156,7 @@ class MaxPool(_Pool, op="maxpool"):
         ("6x5x7x2", {"kernel": 2, "stride": 1}),
         ("9x8x3", {"kernel": 3, "stride": 2, "pad": "same"}),
     )
+    kept = 1.25
 
     def forward(self, run: "Pass", x: Any) -> Any:
         from .. import autograd as ag
@@ -293,6 +295,9 @@ class GlobalMaxPool(_GlobalPool, op="global_maxpool"):
 
     nonlinear = True
 
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        return prod(inputs[0]) / 8 + 2 * prod(output)
+
     def forward(self, run: "Pass", x: Any) -> Any:
         """Of equal largest values the first gets the gradient, as in `maxpool`."""
         from .. import autograd as ag
@@ -408,6 +413,7 @@ class Subsample(Layer, op="subsample"):
         ("15x3", {"kernel": 3}),
         ("4x4x6x2", {"kernel": 2}),
     )
+    kept = 2
 
     def windows(self, inputs: Shapes, dialect: Dialect) -> tuple[Window, ...]:
         sizes = spatial(inputs[0])

@@ -1,6 +1,7 @@
 """Recurrent layers: a state goes along the sequence, one step a position."""
 
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Number
@@ -15,6 +16,7 @@ from .base import (
     Run,
     Shape,
     Shapes,
+    Sizes,
     product,
 )
 
@@ -35,6 +37,7 @@ class _Recurrent(Layer):
     merge: Any = Choice(MERGES, default="concat")
 
     gates: ClassVar[int] = 1
+    states: ClassVar[int] = 1  # vectors of `units` that a step keeps on the tape
     inputs_max = 1
     nonlinear = True
 
@@ -80,6 +83,10 @@ class _Recurrent(Layer):
         found = [Reach(0, 1) for _ in steps[:-1]]
         return (*found, Reach(steps[-1] - 1, 1)) if steps else None
 
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        steps = prod(inputs[0][:-1]) * len(self.directions())
+        return self.states * steps * int(self.units)
+
     def forward(self, run: "Pass", x: Any) -> Any:
         from . import _agrnn
 
@@ -109,6 +116,7 @@ class LSTM(_Recurrent, op="lstm"):
     """
 
     gates = 4
+    states = 8
     examples = (
         ("5x3", {"units": 4}),
         ("4x3", {"units": 2, "return_sequences": True, "bidirectional": True}),
@@ -137,6 +145,7 @@ class GRU(_Recurrent, op="gru"):
     reset_after: Any = Flag(default=None)
 
     gates = 3
+    states = 7
     examples = (
         ("5x3", {"units": 4}),
         ("4x3", {"units": 2, "return_sequences": True, "bidirectional": True, "merge": "sum"}),

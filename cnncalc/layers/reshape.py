@@ -99,6 +99,7 @@ class Flatten(Layer, op="flatten"):
     in_place = True
     mistakes = (not_flattened, no_depth, no_map, sizes_added, *AXES, *COMMON)
     examples = (("5x6x4", {}), ("7x3", {}), ("10", {}), ("2x3x4x5", {}))
+    kept = 0
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         return (product(inputs[0]),)
@@ -125,6 +126,7 @@ class Reshape(Layer, op="reshape"):
         ("8x6x4", {"to": [12, -1]}),
         ("4x4x4", {"to": [-1]}),
     )
+    kept = 0
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         if all(d != -1 for d in self.to):
@@ -179,6 +181,7 @@ class Permute(Layer, op="permute"):
         ("7x3", {"axes": [1, 0]}),
         ("2x3x4x5", {"axes": [0, 2, 1, -1]}),
     )
+    kept = 0
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         shape = inputs[0]

@@ -170,6 +170,7 @@ class Crop(Layer, op="crop"):
         ("7x3", {"by": 1}),
         ("4x3x4x5", {"by": 1}),
     )
+    kept = 0
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         sizes = spatial(inputs[0])

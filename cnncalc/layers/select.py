@@ -4,6 +4,7 @@ Axes are counted without the batch, from 0 or, where negative, from the end.
 """
 
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..formula import Number, ceil_div, compare, minimum
@@ -21,6 +22,7 @@ from .base import (
     Run,
     Shape,
     Shapes,
+    Sizes,
     Volume,
     divides,
 )
@@ -66,6 +68,7 @@ class Slice(Layer, op="slice"):
         ("20", {"axis": 0, "start": 3}),
         ("9x8x4", {"ranges": ["0::2", "1:-1"]}),
     )
+    kept = 0
 
     def _cuts(self, rank: int) -> list[Cut]:
         """Axis, start, stop and step of every axis that is cut."""
@@ -190,6 +193,7 @@ class Split(_Part, op="split"):
         ("9x4x4", {"parts": [2, 3, 4], "index": 2, "axis": 0}),
         ("10", {"parts": 2}),
     )
+    kept = 0
 
     def _bounds(self, n: Number) -> tuple[Number, Number]:
         if not isinstance(self.parts, tuple):
@@ -245,6 +249,7 @@ class Chunk(_Part, op="chunk"):
         ("7x12", {"parts": 3, "index": 2, "axis": 0}),
         ("10", {"parts": 4, "index": 3}),
     )
+    kept = 0
 
     def _bounds(self, n: Number) -> tuple[Number, Number]:
         each = ceil_div(n, self.parts)
@@ -322,6 +327,9 @@ class Gather(Layer, op="gather"):
             fix = Fix(f"indices: [{self.indices}]", {"indices": (self.indices,)})
             yield Misfit("S008", text, "indices", (fix,))
 
+    def held(self, inputs: Sizes, output: tuple[int, ...]) -> float:
+        return prod(output) if isinstance(self.indices, tuple) else 0
+
     def forward(self, run: "Pass", x: Any) -> Any:
         import numpy as np
 
@@ -356,6 +364,7 @@ class Expand(Layer, op="expand"):
         ("4", {"to": "3x2x4"}),
         ("5x1x4", {"to": "1x3x1"}),
     )
+    kept = 0
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         shape = (*(1,) * (len(self.to) - len(inputs[0])), *inputs[0])
@@ -404,6 +413,7 @@ class Squeeze(Layer, op="squeeze"):
 
     in_place = True
     examples = (("1x1x8", {"axes": [0, 1]}), ("5x1x4", {"axes": 1}), ("6x1", {"axes": -1}))
+    kept = 0
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         gone = {position(axis, len(inputs[0])) for axis in self.axes}
@@ -440,6 +450,7 @@ class Unsqueeze(Layer, op="unsqueeze"):
 
     in_place = True
     examples = (("8", {"axes": [0, 1]}), ("5x4", {"axes": 1}), ("6x3", {"axes": -1}))
+    kept = 0
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         rank = len(inputs[0]) + len(self.axes)

@@ -47,6 +47,7 @@ class Parameter(Layer, op="parameter"):
         ("10", {"shape": "2x3x4x5", "trainable": False}),
         ("4x3", {"shape": 6}),
     )
+    kept = 0
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         shape: Shape = self.shape
@@ -226,6 +227,7 @@ class Embedding(Layer, op="embedding"):
     dim: Any = Count()
 
     examples = (("7", {"vocab": 5, "dim": 4}), ("4x3", {"vocab": 3, "dim": 6}))
+    kept = 1.25
 
     def output(self, inputs: Shapes, dialect: Dialect) -> Shape:
         return (*inputs[0], self.dim)

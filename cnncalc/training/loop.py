@@ -18,6 +18,7 @@ from ..scaling.mesh import ScaleError
 from ..scaling.placing import Placer
 from ..scaling.plan import Plan, derive, even
 from ..source import shorten
+from ..stepmemory import step_bytes
 from . import saving
 from .data import Batch, Data, guessing, main_output, order, random_batch, read_npz, task_of
 from .engines import Engine, JaxEngine, Model, NumpyEngine, Outcome
@@ -201,7 +202,10 @@ class _Run:
         params, buffers, one = whole(numbers)
         fixed = BYTES * (2 * params + buffers)
         item = one - fixed
-        needed = fixed + BYTES * params * len(SLOTS[self.settings.optimizer]) + batch * item
+        step = batch * item
+        if self.settings.engine == "numpy":
+            step = max(step, step_bytes(self.report.layers, self.report.input_shapes, batch))
+        needed = fixed + BYTES * params * len(SLOTS[self.settings.optimizer]) + step
         device = self._device()
         free = memory.free_bytes(device)
         if free is not None and needed > free:

@@ -35,7 +35,7 @@ with torch.no_grad():
 """
 NETS = {
     "vgg16": ("vgg16", "vgg(2, 2, 3, 3, 3)"),
-    "alexnet-torchvision": ("alexnet", "alexnet()"),
+    "alexnet-torchvision": ("alexnet", "alexnet((64, 192, 384, 256, 256), pad=2)"),
     "resnet50": ("resnet50", "resnet(True, 3, 4, 6, 3)"),
 }
 AIM = 0.3
