@@ -168,6 +168,10 @@ def _check_size(text: str, loader: Any) -> None:
 
 
 def _yaml_problem(error: Any) -> Problem:
+    if "nesting depth" in str(error.problem):  # the scanner reads ahead; PyYAML 6.0.4 bounds it
+        place = error.problem_mark or error.context_mark
+        span = Span(place.line + 1, place.column + 1) if place else Span(1, 1)
+        return Problem("E013", f"nested deeper than {MAX_DEPTH} levels", span)
     mark = error.problem_mark or error.context_mark
     span = Span(mark.line + 1, mark.column + 1) if mark else Span(1, 1)
     what = " ".join(str(x) for x in (error.context, error.problem) if x)

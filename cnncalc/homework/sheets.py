@@ -182,6 +182,8 @@ def of_yaml(text: str) -> Node:
         mark = error.problem_mark or error.context_mark
         where = f" (line {mark.line + 1})" if mark else ""
         what = shorten(str(error.problem or error.context), 120)
+        if "nesting depth" in what:  # the scanner reads ahead, and has a limit since PyYAML 6.0.4
+            raise RefusedError(f"it is nested deeper than {MOST_DEPTH} levels{where}") from None
         raise RefusedError(f"this is not readable YAML{where}: {what}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         first = (str(error).splitlines() or [""])[0]
