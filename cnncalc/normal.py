@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .formula import Number, product
+from .layers.base import axes
 from .layers.reshape import position
 from .rows import Row
 
@@ -74,8 +75,12 @@ def facts_of(row: Row) -> Facts:
     if op == "batchnorm":
         return Facts(op, (("eps", _real(row.layer.values().get("eps"))),
                           ("trained", ", ".join(sorted(row.weights)) or "none")))  # fmt: skip
-    if op == "reshape":
-        return Facts(op, (("output", text(row.output)),))
+    if op == "reshape" or _one_window(row):
+        return Facts("reshape", (("output", plain(row.output)),))
+    if op == "gather":
+        picked = _picked(row)
+        if picked is not None:
+            return picked
     if op in CLIPS:
         values = row.layer.values()
         ends = (0, 6) if op == "relu6" else (values.get("low"), values.get("high"))
@@ -86,7 +91,7 @@ def facts_of(row: Row) -> Facts:
     if op == "subsample":
         return Facts("scale", (("bias", "true"), ("output", plain(row.output))))
     fields: dict[str, str] = {}
-    for name, value in row.layer.values().items():
+    for name, value in _values(row).items():
         fields[name] = text(value) if isinstance(value, tuple | str | bool) else _real(value)
     if "bias" in fields:
         fields["bias"] = str("bias" in row.weights).lower()
@@ -97,6 +102,71 @@ def facts_of(row: Row) -> Facts:
     if op in ("concat", "slice", "gather"):
         fields["axis"] = str(position(row.layer.values().get("axis", -1), len(row.input[0])))
     return Facts(op, (*fields.items(), ("output", plain(row.output))))
+
+
+def _one_window(row: Row) -> bool:
+    """Is the whole map one window, row by row?"""
+    if row.op == "window_partition":
+        return all(n == 1 for n in row.output[:-2])
+    return row.op == "window_reverse" and all(n == 1 for n in row.input[0][:-2])
+
+
+def _picked(row: Row) -> Facts | None:
+    """One position of an axis, which goes: a slice of one position."""
+    values, shape = row.layer.values(), row.input[0]
+    axis, at = position(values["axis"], len(shape)), values["indices"]
+    if axis is None or not isinstance(at, int) or not isinstance(shape[axis], int):
+        return None
+    return _pick(axis, at % int(str(shape[axis])), row.output)
+
+
+def _pick(axis: int, at: Number, output: Sequence[Number]) -> Facts:
+    return Facts("pick", (("axis", str(axis)), ("at", str(at)), ("output", plain(output))))
+
+
+def cuts_facts(row: Row) -> list[Facts]:
+    """The facts of a slice, one for every axis that is cut."""
+    layer: Any = row.layer
+    shape, found = list(row.input[0]), []
+    for axis, start, stop, step in layer._cuts(len(shape)):
+        n = shape[axis]
+        begin, end = layer._ends((axis, start, stop, step), n)
+        if (begin, end, step) == (0, n, 1):
+            continue
+        shape[axis] = row.output[axis]
+        if shape[axis] == 1:
+            found.append(_pick(axis, begin, shape))
+            continue
+        fields = (("axis", str(axis)), ("start", str(begin)), ("step", str(step)),
+                  ("output", plain(shape)))  # fmt: skip
+        found.append(Facts("slice", fields))
+    return found
+
+
+def _values(row: Row) -> dict[str, Any]:
+    """A layer's fields; what may be said in two ways is said in one."""
+    layer: Any = row.layer
+    values: dict[str, Any] = dict(layer.values())
+    shape = row.input[0]
+    if row.op == "roll":
+        shifts = [(position(a, len(shape)), by) for a, by in layer._shifts(len(shape)) if by != 0]
+        return {"by": str(sorted(shifts))}
+    if row.op in ("window_partition", "window_reverse"):
+        rank = len(shape) - (1 if row.op == "window_partition" else 2)
+        values["window"] = axes(layer.window, rank)
+    if row.op == "attention":
+        keys, widths, units = layer._widths(row.input)
+        found = ("heads", "causal", "relative_bias", "cosine", "hidden")
+        values = {n: values[n] for n in found} | {
+            "widths": (keys, widths, units), "project": layer.project,
+            "maps": ", ".join(sorted(row.weights)), "scale": layer.scale_dim or "one head's",
+        }  # fmt: skip
+        if layer.scale_dim is not None and layer.scale_dim * layer.heads == keys:
+            values["scale"] = "one head's"
+        if layer.window is not None:
+            rank = len(layer.windows_of(shape))
+            values |= {"window": layer.windows_of(shape), "shift": axes(layer.shift, rank)}
+    return values
 
 
 def _recurrent_facts(row: Row) -> Facts:

@@ -15,6 +15,7 @@ from .normal import (
     Facts,
     changes_nothing,
     conv_facts,
+    cuts_facts,
     depthwise_facts,
     facts_of,
     plain,
@@ -197,6 +198,11 @@ class _Form:
             facts, inputs = Facts("batchnorm", tuple(fields.items())), self.sources[inputs[0]]
         if row.op == "subsample":
             inputs = self._summed(row, inputs)
+        cuts = cuts_facts(row) if row.op == "slice" else []
+        if cuts:
+            for cut in cuts:
+                inputs = (self._add(row, cut, inputs),)
+            return inputs[0]
         return self._add(row, facts, inputs)
 
     def _connected(self, row: Row, inputs: tuple[Key, ...]) -> Key:

@@ -9,7 +9,9 @@ from ..formula import Symbol
 from ..layers import REGISTRY
 from ..layers.base import Layer, Shape
 from ..source import shorten
+from .attention import attend
 from .directions import join
+from .moves import pick, rearrange, tidy
 
 MAX_ITEMS = 20_000
 MAX_NAME = 100
@@ -46,6 +48,7 @@ class Draft:
         self.layers: dict[str, Layer] = {}
         self.outputs: list[str] = []
         self.notes: list[str] = []
+        self.arrays: dict[str, Any] = {}  # of layers that stand for a constant, its values
         self._numbers: dict[str, int] = {}
 
     def input(self, name: str, shape: Shape) -> str:
@@ -124,6 +127,10 @@ class Draft:
         What joins the directions of a recurrence is part of it.
         """
         join(self)
+        rearrange(self)
+        attend(self)
+        pick(self)
+        tidy(self)
         readers = self.readers()
         for item in list(self.items.values()):
             if item.op != "flatten" or item.name not in self.items:
@@ -138,6 +145,57 @@ class Draft:
                 self.shapes[ref] = self.shapes[item.name]
                 self.replace(item.name, ref)
                 readers = self.readers()
+
+    def fuse(
+        self,
+        end: str,
+        covered: Iterable[str],
+        op: str,
+        fields: Mapping[str, Any],
+        inputs: Iterable[str],
+        named: Item,
+        note: str = "",
+    ) -> str:
+        """One layer in place of those covered, where `end` is; it is called as `named`."""
+        gone = set(covered)
+        inputs = tuple(inputs)
+        name = named.name
+        layer = REGISTRY[op](**fields)
+        shape = layer.output([self.shapes[i] for i in inputs], self.dialect)
+        kept: dict[str, Item] = {}
+        for item in self.items.values():
+            if item.name == end:
+                kept[name] = Item(name, op, dict(fields), inputs, named.source, note)
+            elif item.name not in gone:
+                if end in item.inputs:
+                    item = item._replace(inputs=tuple(name if i == end else i for i in item.inputs))
+                kept[item.name] = item
+        self.items = kept
+        for ref in gone - {name}:
+            del self.shapes[ref]
+        self.layers[name], self.shapes[name] = layer, shape
+        self.outputs = [name if o == end else o for o in self.outputs]
+        return name
+
+    def behind(
+        self, ref: str, op: str, fields: Mapping[str, Any], readers: Iterable[str] | None = None
+    ) -> str:
+        """A layer put just behind another one, between it and those that read it, or some."""
+        name = self.unique(op)
+        layer = REGISTRY[op](**fields)
+        kept: dict[str, Item] = {}
+        for item in self.items.values():
+            if ref in item.inputs and (readers is None or item.name in readers):
+                item = item._replace(inputs=tuple(name if i == ref else i for i in item.inputs))
+            kept[item.name] = item
+            if item.name == ref:
+                kept[name] = Item(name, op, dict(fields), (ref,), False)
+        self.items = kept
+        self.layers[name] = layer
+        self.shapes[name] = layer.output([self.shapes[ref]], self.dialect)
+        if readers is None:
+            self.outputs = [name if o == ref else o for o in self.outputs]
+        return name
 
     def replace(self, old: str, new: str) -> None:
         """Drops a layer; who read it reads another one."""

@@ -6,7 +6,7 @@ from typing import Any
 from ...formula import Number, product
 from ..draft import decimal
 from .core import Converter, Unknown, handles
-from .reading import Node
+from .reading import Node, array
 from .relative import relative_bias
 from .values import Const, Tensor, alike, one, same
 
@@ -177,7 +177,23 @@ def _fixed(c: Converter, node: Node, x: Tensor, k: Const, first: bool) -> None:
         _array(c, node, x, k, places)
         return
     note = f"{node.op} with a constant array is left out: it changes no size"
-    c.set(node, x._replace(ref=c.emit(node, "identity", {}, [x.ref], note=note)))
+    ref = c.emit(node, "identity", {}, [x.ref], note=note)
+    if node.op == "Add":
+        _remember(c, node, ref, x, k)
+    c.set(node, x._replace(ref=ref))
+
+
+def _remember(c: Converter, node: Node, ref: str, x: Tensor, k: Const) -> None:
+    """Keeps the values that are added, its axes as the volume's: they may hide pairs of tokens."""
+    values = k.values
+    if values is None:
+        name = next(i for i in node.inputs if isinstance(c.values[i], Const))
+        values = array(c.model, name)
+    if values is None or values.dtype.kind not in "fi" or values.ndim > x.rank:
+        return
+    wide = values.reshape(*(1,) * (x.rank - values.ndim), *values.shape)
+    gone = [a for a in range(x.rank) if a not in x.order]
+    c.draft.arrays[ref] = wide.transpose(*x.order, *gone)[(..., *(0,) * len(gone))]
 
 
 def _array(c: Converter, node: Node, x: Tensor, k: Const, places: tuple[int, ...]) -> None:

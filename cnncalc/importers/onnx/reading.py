@@ -11,6 +11,7 @@ MAX_BYTES = 4 << 30
 MAX_NODES = 50_000
 MAX_TENSORS = 200_000
 SMALL = 1 << 16  # values of a constant that are looked at; larger ones are weights
+LARGE = 1 << 22  # values of a constant that is asked for
 MAX_DIM = 10**9
 FIRST_OPSET = 7
 ORDINARY = ("", "ai.onnx")
@@ -160,14 +161,26 @@ def _constant(tensor: Any) -> Constant:
     return Constant(shape, _values(tensor, shape), floating)
 
 
-def _values(tensor: Any, shape: tuple[int, ...]) -> Any:
+def array(model: "Model", name: str) -> Any:
+    """The numbers of a larger constant, a mask say, that lies in the file itself; else None."""
+    if model.proto is None:
+        return None
+    graph = model.proto.graph
+    found = next((t for t in graph.initializer if t.name == name), None)
+    if found is None:
+        made = next((n for n in graph.node if name in n.output and n.op_type == "Constant"), None)
+        found = next((a.t for a in made.attribute if a.name == "value"), None) if made else None
+    return None if found is None else _values(found, _dims(found.dims), LARGE)
+
+
+def _values(tensor: Any, shape: tuple[int, ...], most: int = SMALL) -> Any:
     """The numbers of a small tensor that lies in the file itself, else None."""
     from onnx import numpy_helper
 
     count = 1
     for dim in shape:
         count *= dim
-    if count > SMALL or tensor.data_location == 1:
+    if count > most or tensor.data_location == 1:
         return None
     try:
         return numpy_helper.to_array(tensor)
