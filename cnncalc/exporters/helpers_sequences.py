@@ -119,10 +119,11 @@ TORCH = {
             self.maps[1] = nn.Linear(features[1], widths[1], bias=False)
 
     def project(self, query, key, value):
-        parts = list(super().project(query, key, value))
-        if hasattr(self, "qkv") and self.qkv.bias is not None:
-            parts[1] = parts[1] - self.qkv.bias.split(self.widths)[1]
-        return parts
+        if not hasattr(self, "qkv") or self.qkv.bias is None:
+            return super().project(query, key, value)
+        q, k, v = self.qkv.bias.split(self.widths)
+        bias = torch.cat([q, torch.zeros_like(k), v])
+        return F.linear(query, self.qkv.weight, bias).split(self.widths, dim=-1)
 
     def weigh(self, query, key):
         factor = self.logit_scale.clamp(max=math.log(100)).exp()[:, None, None]

@@ -5,6 +5,7 @@ values out (shapes alone, as external data that is absent). A model of over 2 Gi
 fit a protobuf message and is refused.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from math import prod, sqrt
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from .errors import ExportError, refused
 from .volumes import ANY, FIRST, LAST, canonical, tensor, tokens
 
 OPSET, IR = 17, 8
+ASSUMED = "cnncalc.assume"  # the property of a model that holds the domains of its symbols
 INT = np.int64
 MOST = 2**31 - 2**20
 
@@ -193,7 +195,11 @@ class Graph:
             self.nodes, _plain(self.report.name) or "network", inputs, outputs, self.initialisers
         )
         opset = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, producer_name="cnncalc", ir_version=IR, opset_imports=opset)
+        made = helper.make_model(graph, producer_name="cnncalc", ir_version=IR, opset_imports=opset)
+        domains = assumed(self.report)
+        if domains:
+            helper.set_model_props(made, {ASSUMED: json.dumps(domains)})
+        return made
 
     def _output(self, name: str) -> Any:
         value = self.values[name]
@@ -210,6 +216,17 @@ class Graph:
             return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [1])
         dims = _dims(tensor(value.shape, value.layout))
         return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, ["N", *dims])
+
+
+def assumed(report: Report) -> dict[str, dict[str, int]]:
+    """The domains of symbols, which ONNX has no place for, as a spec's `assume` says them."""
+    found = {}
+    for name, symbol in report.symbols.items():
+        given = {"min": symbol.min, "max": symbol.max, "multiple_of": symbol.multiple_of}
+        kept = {k: v for k, v in given.items() if v is not None and v != 1}
+        if kept:
+            found[name] = kept
+    return found
 
 
 def _dims(sizes: Shape) -> list[int | str]:

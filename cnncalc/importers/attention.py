@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..formula import product
 from ..layers import REGISTRY
-from .moves import MOVES, closed, moved, plain, same, sizes, start, walk
+from .moves import MOVES, called, closed, moved, plain, same, sizes, start, walk
 
 if TYPE_CHECKING:
     from ..layers.base import Shape
@@ -95,8 +95,8 @@ def _attention(draft: Draft, softmax: Item) -> None:
         fields = {k: plain(v) if isinstance(v, list) else v for k, v in fields.items()}
     if not _fits(draft, fields, inputs, draft.shapes[end]):
         return
-    first = draft.items[found.maps[0]]
-    draft.fuse(end, covered | view, "attention", fields, inputs, first, note)
+    named = called(draft, draft.items[found.maps[0]], "attention", draft.items[end])
+    draft.fuse(end, covered | view, "attention", fields, inputs, named, note)
 
 
 def _fits(draft: Draft, fields: dict[str, Any], inputs: tuple[str, ...], wanted: Shape) -> bool:

@@ -7,6 +7,7 @@ are the same where these places are, however they are written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,11 @@ MOVES = frozenset(
     ("reshape", "permute", "slice", "gather", "roll", "concat", "flatten", "window_partition",
      "window_reverse")
 )  # fmt: skip
+WRITTEN = re.compile(
+    "(reshape|view|flatten|permute|transpose|slice|concat|cat|gather|select|roll|matmul|linear)"
+    r"(_\d+)?"
+)
+NUMBER = re.compile(r"_\d+$")
 MOST = 1 << 22  # values of a volume that is followed
 DEEPEST = 24  # layers between a volume and the one that it is followed to
 MOST_ABOVE = 60  # layers that are looked through for the cut that made windows
@@ -80,6 +86,25 @@ def walk(draft: Draft, ref: str, deep: int = 0) -> Walk | None:
     walks: list[Any] = [by_name[i] for i in item.inputs]
     places = moved(draft, draft.layers[ref], *(w.places for w in walks))
     return Walk(walks[0].root, places, frozenset({ref}).union(*(w.covered for w in walks)))
+
+
+def called(draft: Draft, item: Item, op: str, last: Item | None = None) -> Item:
+    """A layer to name another after: its path, where its own word says how it was written.
+
+    >>> from cnncalc.dialects import dialect
+    >>> from cnncalc.importers.draft import Draft, Item
+    >>> draft = Draft("net", dialect("torch"))
+    >>> called(draft, Item("attn.reshape_4", "reshape", {}, ()), "window_partition").name
+    'attn.window_partition'
+    """
+    path, dot, word = item.name.rpartition("." if "." in item.name else "/")
+    if not item.source or not dot:
+        return item
+    name = f"{path}{dot}{op}" if WRITTEN.fullmatch(word) else item.name
+    if last is not None and last.source and last.name.rpartition(dot)[0] == path:
+        ends = [NUMBER.sub("", w) for w in (word, last.name.rpartition(dot)[2])]
+        name = path if ends[0] != ends[1] else name  # attn.qkv and attn.proj are parts of attn
+    return item._replace(name=name if name == item.name else draft.unique(name))
 
 
 def plain(values: Sequence[int]) -> Any:
@@ -152,7 +177,8 @@ def _gathered(draft: Draft, item: Item) -> None:
     covered = {i.name for i in chain}
     wanted = moved(draft, REGISTRY["gather"](**fields), here.places)
     if same(places, wanted) and closed(draft, covered, item.name):
-        draft.fuse(item.name, covered, "gather", fields, (source,), chain[-1])
+        named = called(draft, chain[-1], "gather")
+        draft.fuse(item.name, covered, "gather", fields, (source,), named)
 
 
 def _roll(draft: Draft, item: Item) -> None:
@@ -191,7 +217,7 @@ def _roll(draft: Draft, item: Item) -> None:
         (source,) = before.inputs
     fields: dict[str, Any] = {"by": list(by_axis.values()), "axes": list(by_axis)}
     first = next(i for i in draft.items.values() if i.name in covered)
-    draft.fuse(item.name, covered, "roll", fields, (source,), first)
+    draft.fuse(item.name, covered, "roll", fields, (source,), called(draft, first, "roll"))
 
 
 def _short(shift: int, n: int) -> int:
@@ -228,7 +254,8 @@ def _windows(draft: Draft, item: Item) -> None:
             if view != begin:  # windows in a row are laid out as a grid
                 row = draft.behind(source, "reshape", {"to": list(view)}, (chain[-1].name,))
                 source = row
-            ref = draft.fuse(item.name, covered, op, fields, (source,), chain[-1])
+            named = called(draft, chain[-1], op)
+            ref = draft.fuse(item.name, covered, op, fields, (source,), named)
             if shape != end:
                 draft.behind(ref, "reshape", {"to": list(end)})
             return

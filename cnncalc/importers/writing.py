@@ -60,7 +60,7 @@ def _written(draft: Draft, nested: bool) -> str:
     steps, blocks = recover(draft, steps) if nested else (steps, [])
     lines = [f"# {_comment(note)}" for note in draft.notes]
     lines += [f"name: {text(draft.name)}", f"dialect: {draft.dialect.label}"]
-    lines += _inputs(draft)
+    lines += _inputs(draft) + _assumed(draft)
     if blocks:
         lines.append("blocks:")
         for block in blocks:
@@ -85,6 +85,16 @@ def _inputs(draft: Draft) -> list[str]:
         return [f"input: {volume(shape)}"]
     inner = ", ".join(f"{text(n)}: {volume(s)}" for n, s in draft.inputs.items())
     return [f"inputs: {{{inner}}}"]
+
+
+def _assumed(draft: Draft) -> list[str]:
+    lines = []
+    for name, symbol in draft.symbols.items():
+        given = {"min": symbol.min, "max": symbol.max, "multiple_of": symbol.multiple_of}
+        kept = [f"{k}: {v}" for k, v in given.items() if v is not None and v != 1]
+        if kept:
+            lines.append(f"  {name}: {{{', '.join(kept)}}}")
+    return ["assume:", *lines] if lines else []
 
 
 def volume(shape: Sequence[Any]) -> str:

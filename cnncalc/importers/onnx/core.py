@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...dialects import OPSETS, Dialect, dialect
-from ...formula import Expr, Number, Symbol, product
+from ...formula import DomainError, Expr, Number, Symbol, product
 from ...layers import REGISTRY
 from ...layers.base import Shape
 from ...source import shorten
 from ..draft import Draft, refuse
 from .naming import Names
-from .reading import Model, Node
+from .reading import Model, Node, domains
 from .values import Const, Sizes, Tensor, Value, alike, natural, one
 
 Handler = Callable[["Converter", Node], None]
@@ -59,6 +59,7 @@ class Converter:
         self.sharing: dict[tuple[str, tuple[str, ...]], str] = {}
         self.counted: set[str] = set()
         self.sequences: dict[str, tuple[int, list[Number], bool]] = {}  # axis, sizes, axis kept
+        self.domains = domains(model)
         self._inferred = model.shapes
         for n in nodes:
             for i in n.inputs:
@@ -130,8 +131,14 @@ class Converter:
         usual = {4: ("N", "C", "H", "W"), 5: ("N", "C", "D", "H", "W"), 3: ("N", "T", "C")}
         wanted = _identifier(given or "") or usual.get(rank, ("N", *"ABCDEFG"))[axis]
         if wanted not in self.draft.symbols:
-            self.draft.symbols[wanted] = Symbol(wanted)
+            self.draft.symbols[wanted] = self._symbol(wanted)
         return self.draft.symbols[wanted]
+
+    def _symbol(self, name: str) -> Symbol:
+        try:
+            return Symbol(name, **self.domains.get(name, {}))
+        except DomainError:
+            return Symbol(name)
 
     def _node(self, node: Node) -> None:
         handler = HANDLERS.get(node.op)

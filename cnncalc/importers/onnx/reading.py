@@ -1,5 +1,6 @@
 """An ONNX file as plain nodes and constants: parsed without its weights, sorted, bounded."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ MAX_TENSORS = 200_000
 SMALL = 1 << 16  # values of a constant that are looked at; larger ones are weights
 LARGE = 1 << 22  # values of a constant that is asked for
 MAX_DIM = 10**9
+MAX_TEXT = 4096  # of a model's own properties
 FIRST_OPSET = 7
 ORDINARY = ("", "ai.onnx")
 COMPOSED = frozenset({"Attention"})
@@ -159,6 +161,23 @@ def _constant(tensor: Any) -> Constant:
     shape = _dims(tensor.dims)
     floating = tensor.data_type in (1, 10, 11, 16)
     return Constant(shape, _values(tensor, shape), floating)
+
+
+def domains(model: "Model") -> dict[str, dict[str, int]]:
+    """The domains of symbols that `cnncalc export` has written into a model; what is not one is
+    left out."""
+    props = model.proto.metadata_props if model.proto is not None else ()
+    text = next((p.value for p in props if p.key == "cnncalc.assume"), "")
+    try:
+        given = json.loads(text) if 0 < len(text) <= MAX_TEXT else {}
+    except (ValueError, RecursionError):
+        return {}
+    found = {}
+    for name, domain in given.items() if isinstance(given, dict) else ():
+        if isinstance(domain, dict) and set(domain) <= {"min", "max", "multiple_of"}:
+            if all(type(n) is int and 1 <= n <= MAX_DIM for n in domain.values()):
+                found[str(name)] = dict(domain)
+    return found
 
 
 def array(model: "Model", name: str) -> Any:

@@ -88,20 +88,30 @@ def einsum(t: Translator, name: str, a: Arguments) -> None:
 
 @aten("scaled_dot_product_attention")
 def attention(t: Translator, name: str, a: Arguments) -> None:
-    """Scores, softmax, weighted sum; the scaling changes no size and is left out."""
+    """Queries times 1/sqrt(E) or `scale`, scores, what is hidden, softmax, weighted sum."""
     rank = a.rank()
-    turned, scores, weights = (f"{name}.{k}" for k in ("key", "scores", "weights"))
+    scaled, turned, scores, weights = (f"{name}.{k}" for k in ("scaled", "key", "scores", "weights"))
+    sizes = a.first().meta["val"].shape
+    factor = a["scale"] if a["scale"] is not None else int(sizes[-1]) ** -0.5
+    t.put("Mul", [a["query"], float(factor)], [scaled])
     t.put("Transpose", [a["key"]], [turned], perm=[*range(rank - 2), rank - 1, rank - 2])
-    t.put("MatMul", [a["query"]], [scores])
-    node = t.nodes[-1]
-    t.nodes[-1] = node._replace(inputs=(*node.inputs, turned))
+    t.nodes.append(Node("MatMul", "", (scaled, turned), (scores,), {}, t.module))
     at = scores
-    if a["attn_mask"] is not None:
+    if a["attn_mask"] is not None or a["is_causal"]:
+        mask = a["attn_mask"] if a["attn_mask"] is not None else _causal(sizes, a["key"])
         at = f"{name}.masked"
-        node = Node("Add", "", (scores, t.input(a["attn_mask"])), (at,), {}, t.module)
+        node = Node("Add", "", (scores, t.input(mask)), (at,), {}, t.module)
         t.nodes.append(node)
     t.nodes.append(Node("Softmax", "", (at,), (weights,), {"axis": -1}, t.module))
     t.nodes.append(Node("MatMul", "", (weights, t.input(a["value"])), (name,), {}, t.module))
+
+
+def _causal(sizes: Any, key: Any) -> Any:
+    """What is_causal adds to the scores: every later key is hidden."""
+    import numpy as np
+
+    shape = int(sizes[-2]), int(key.meta["val"].shape[-2])
+    return np.where(np.triu(np.ones(shape, bool), 1), -1e30, 0.0)
 
 
 def _simple(op: str) -> Handler:
