@@ -160,7 +160,7 @@ def test_attention_taken_apart(tmp_path):
     assert report.ok, report.diagnostics
     assert report.totals.params == trained(model)
     ops = {row.op for row in report.layers}
-    assert {"gelu", "layernorm", "class_token", "positional", "matmul"} <= ops
+    assert {"gelu", "layernorm", "class_token", "positional", "attention"} <= ops
     # qkv, out, up, down at 17 tokens; scores and weighted sums; patches
     tokens = 17 * (16 * 48 + 16 * 16 + 2 * 16 * 64) + 2 * 17 * 17 * 16 + 16 * 48 * 16
     assert report.totals.macs == tokens

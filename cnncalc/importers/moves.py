@@ -209,15 +209,21 @@ def _roll(draft: Draft, item: Item) -> None:
         before is not None
         and before.op == "roll"
         and closed(draft, {source, *covered}, item.name)
-        and axis not in before.fields["axes"]
+        and axis not in _shifted(draft, before)
     ):
-        older = dict(zip(before.fields["axes"], before.fields["by"], strict=True))
-        by_axis = {**older, **by_axis}
+        by_axis = {**_shifted(draft, before), **by_axis}
         covered.add(source)
         (source,) = before.inputs
     fields: dict[str, Any] = {"by": list(by_axis.values()), "axes": list(by_axis)}
     first = next(i for i in draft.items.values() if i.name in covered)
     draft.fuse(item.name, covered, "roll", fields, (source,), called(draft, first, "roll"))
+
+
+def _shifted(draft: Draft, item: Item) -> dict[int, int]:
+    """A roll's shift along each axis."""
+    layer: Any = draft.layers[item.name]
+    rank = len(draft.shapes[item.name])
+    return {axis % rank: int(by) for axis, by in layer._shifts(rank)}
 
 
 def _short(shift: int, n: int) -> int:
@@ -277,7 +283,11 @@ def _reversed(begin: tuple[int, ...], end: tuple[int, ...], cut: Any) -> Iterato
     """Windows that a map can be put together from; they may be in a row."""
     rank = len(end) - 1
     counts = begin[:-2] if len(begin) == rank + 2 else (cut or ())[:rank]
-    if begin[-1] != end[-1] or len(counts) != rank or any(n % c for n, c in zip(end, counts, strict=False)):
+    if (
+        begin[-1] != end[-1]
+        or len(counts) != rank
+        or any(n % c for n, c in zip(end, counts, strict=False))
+    ):
         return
     sides = tuple(n // c for n, c in zip(end, counts, strict=False))
     if prod(sides) == begin[-2]:

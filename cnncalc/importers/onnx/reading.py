@@ -174,9 +174,9 @@ def domains(model: "Model") -> dict[str, dict[str, int]]:
         return {}
     found = {}
     for name, domain in given.items() if isinstance(given, dict) else ():
-        if isinstance(domain, dict) and set(domain) <= {"min", "max", "multiple_of"}:
-            if all(type(n) is int and 1 <= n <= MAX_DIM for n in domain.values()):
-                found[str(name)] = dict(domain)
+        known = isinstance(domain, dict) and set(domain) <= {"min", "max", "multiple_of"}
+        if known and all(type(n) is int and 1 <= n <= MAX_DIM for n in domain.values()):
+            found[str(name)] = dict(domain)
     return found
 
 

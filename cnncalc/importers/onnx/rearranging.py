@@ -189,6 +189,13 @@ def _same(c: Converter, node: Node, inputs: Inputs) -> Any:
     return first(inputs)
 
 
+def _trilu(c: Converter, node: Node, x: Any, inputs: Inputs) -> Any:
+    import numpy as np
+
+    by = ints(inputs, 1) or [0]
+    return (np.triu if node.attributes.get("upper", 1) else np.tril)(x, int(by[0]))
+
+
 def _shape(c: Converter, node: Node, inputs: Inputs) -> Any:
     sizes = first(inputs).shape
     if node.op == "Size":
@@ -204,7 +211,7 @@ TABLE: dict[str, Callable[[Converter, Node, Inputs], Any]] = {
     "Unsqueeze": _moved(_unsqueeze), "Squeeze": _moved(_squeeze),
     "Transpose": _moved(_transpose), "Reshape": _moved(_reshape), "Flatten": _moved(_flatten),
     "Gather": _moved(_gather), "Slice": _moved(_slice), "Concat": _moved(_concat),
-    "Split": _moved(_split), "Expand": _moved(_expand),
+    "Split": _moved(_split), "Trilu": _moved(_trilu), "Expand": _moved(_expand),
     "ConstantOfShape": _constant_of_shape, "Range": _range,
     "ReduceProd": _reduced("prod"), "ReduceSum": _reduced("sum"), "ReduceMax": _reduced("max"),
     "ReduceMin": _reduced("min"), "ReduceMean": _reduced("mean"), "ReduceL2": _reduced("max"),

@@ -90,7 +90,9 @@ def einsum(t: Translator, name: str, a: Arguments) -> None:
 def attention(t: Translator, name: str, a: Arguments) -> None:
     """Queries times 1/sqrt(E) or `scale`, scores, what is hidden, softmax, weighted sum."""
     rank = a.rank()
-    scaled, turned, scores, weights = (f"{name}.{k}" for k in ("scaled", "key", "scores", "weights"))
+    scaled, turned, scores, weights = (
+        f"{name}.{k}" for k in ("scaled", "key", "scores", "weights")
+    )
     sizes = a.first().meta["val"].shape
     factor = a["scale"] if a["scale"] is not None else int(sizes[-1]) ** -0.5
     t.put("Mul", [a["query"], float(factor)], [scaled])

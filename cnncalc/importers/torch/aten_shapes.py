@@ -1,6 +1,9 @@
 """PyTorch's operators that move, join, part, make, pad and resize values; recurrence."""
 
-from ..onnx.reading import Constant, Node
+from math import prod
+from typing import Any
+
+from ..onnx.reading import SMALL, Constant, Node
 from .translator import Arguments, Translator, aten
 
 
@@ -120,7 +123,28 @@ def norm(t: Translator, name: str, a: Arguments) -> None:
       "eye")  # fmt: skip
 def made(t: Translator, name: str, a: Arguments) -> None:
     """An array that no value of the network goes into."""
-    t.constants[name] = Constant(t.shapes.get(name, ()), None, False)
+    shape = t.shapes.get(name, ())
+    t.constants[name] = Constant(shape, _filled(a, shape), False)
+
+
+FILLS = {"zeros": 0.0, "ones": 1.0}
+
+
+def _filled(a: Arguments, shape: tuple[int, ...]) -> Any:
+    """The values of a small array of one number; None for others."""
+    import numpy as np
+
+    kind = str(a.node.target).split(".")[1].removeprefix("new_").removesuffix("_like")
+    fill = a["fill_value"] if kind == "full" else FILLS.get(kind)
+    if not isinstance(fill, int | float) or prod(shape) > SMALL:
+        return None
+    return np.full(shape, float(fill))
+
+
+@aten("triu", "tril")
+def triangle(t: Translator, name: str, a: Arguments) -> None:
+    upper = int("triu" in str(a.node.target))
+    t.put("Trilu", [a.first(), a["diagonal"]], [name], upper=upper)
 
 
 @aten("embedding")
