@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import resource
 import struct
 import time
 import zipfile
@@ -309,3 +310,25 @@ def test_html_and_latex_are_escaped(tmp_path, monkeypatch, capsys):
     assert "\\input{" not in capsys.readouterr().out
     assert __main__.run(["explain", "evil.yaml", "--format", "markdown"]) == 0
     assert not re.search(r"(?<!\\)<script", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "W/(H - - - 11)%7%7%7%7%7%7%7%7%7%7%7%7%7%7%7%7%3%H*4%k % 72% 72% 72% 72% 72% 72% 72%"
+        "2% 72% 72% 72% 72% 72% 72% 72% 72% 72% 3%H*47%7%7%7%7%7%7%7%72% 72% 72% 72% 72% 72% "
+        "72% 72% 7%72% 72% 72% 7%72% 77%7%7%7%27%772% 72% 72% 7",
+        "H*W-H/--H/--H-H/--H/-H/--H/--H/--H/--H/--H/(W//3 - --H/--H/- --H/--H-H/--H/--H/-H/--"
+        "H/--H/--H/--H/--H/(W//3 - --H/--H/- 05)/2/205)/2/--H/--H/--H/(W//2 - --H/--H/- 05)/2"
+        "/2/2/2/22%H**4%H**6%H**6%---H**6%H**6%H**6%H**6%H**6%H**6%H*2% 72% 7%H**6%H*2% 72% 7"
+        "2% -H/--H/-H/--H/--H/-H/--H/(W//2 - --H/--H/- 05)/2/2/2/2/22%1/2/2/22//22//-2/2/22",
+    ],
+)
+def test_formulas_whose_text_would_explode(text):
+    """A floor within a sum of products of floors doubles with every step: refused early."""
+    names = {"H": Symbol("H"), "W": Symbol("W"), "k": 3}
+    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    with contextlib.suppress(expr.ExprError, FormulaLimit):
+        assert len(str(expr.evaluate(text, names.__getitem__))) < 1 << 20
+    assert time.process_time() - begun < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB

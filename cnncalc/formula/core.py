@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_TERMS = 2000
+FEW_TERMS = 10  # so many make no formula too long
 MAX_POWER = 64
 MAX_BITS = 2048
 MAX_DEPTH = 40
 MAX_SIZE = 20_000
+MAX_SUM = 200_000  # atoms within atoms of all terms: what its text is as long as
 MAX_PRODUCTS = 40_000
 
 
@@ -165,11 +167,14 @@ class Atom(Expr):
     def _measure(self, inner: Iterable[Number]) -> None:
         self.depth, self.size = 1, 1
         for x in inner:
-            for atom in atoms(x):
-                self.depth = max(self.depth, atom.depth + 1)
-                self.size += atom.size
-        if self.depth > MAX_DEPTH or self.size > MAX_SIZE:
+            for mono in x.terms if isinstance(x, Expr) else ():
+                for atom, _ in mono:
+                    self.depth = max(self.depth, atom.depth + 1)
+                    self.size += atom.size
+        if self.depth > MAX_DEPTH:
             raise FormulaLimit("the formula is nested too deeply")
+        if self.size > MAX_SIZE:
+            raise FormulaLimit("the formula is too long")
 
     @property
     def terms(self) -> Terms:
@@ -369,6 +374,8 @@ def _check(terms: Terms) -> None:
         raise FormulaLimit("the formula takes too long")
     if len(terms) > MAX_TERMS:
         raise FormulaLimit(f"the formula has more than {MAX_TERMS:,} terms")
+    if len(terms) > FEW_TERMS and sum(a.size for m in terms for a, _ in m) > MAX_SUM:
+        raise FormulaLimit("the formula is too long")
     for c in terms.values():
         if c.numerator.bit_length() > MAX_BITS or c.denominator.bit_length() > MAX_BITS:
             raise FormulaLimit(f"a number in the formula has more than {MAX_BITS:,} bits")
