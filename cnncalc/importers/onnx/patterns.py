@@ -43,7 +43,7 @@ class Graph:
                 if found.values is None or found.values.size != 1:
                     return None
                 return float(found.values.reshape(-1)[0])
-            made = self.by(name, "Cast", "CastLike", "Identity")
+            made = self.by(name, "Cast", "CastLike", "Identity", "Reshape")
             if made is None:
                 return None
             name = made[1].inputs[0]
@@ -287,17 +287,46 @@ def _normalised(g: Graph, i: int) -> Found | None:
         made = g.by(below, *ops)
         if made is not None:
             covered.append(made[0])
+            bounds = (g.by(b, "CastLike") for b in made[1].inputs[1:])
+            covered.extend(b[0] for b in bounds if b is not None)
             below = made[1].inputs[0]
-    norm = g.by(below, "ReduceL2")
-    if norm is None or norm[1].inputs[0] != x or not norm[1].attributes.get("keepdims", 1):
+    norm = _norm_of(g, below, x)
+    if norm is None:
         return None
-    axes = norm[1].attributes.get("axes")
-    if axes is None and len(norm[1].inputs) > 1:
-        found = g.constants.get(norm[1].inputs[1])
-        axes = found.values.reshape(-1).tolist() if found and found.values is not None else None
-    if axes is None or len(axes) != 1:
+    reduced, inner = norm
+    axes = reduced.attributes.get("axes")
+    if axes is None and len(reduced.inputs) > 1:
+        number = g.number(reduced.inputs[1])
+        axes = None if number is None else [int(number)]
+    if axes is None or len(axes) != 1 or not reduced.attributes.get("keepdims", 1):
         return None
-    return _as(node, "LpNormalization", [x], axis=axes[0], p=2), [*covered, norm[0]]
+    return _as(node, "LpNormalization", [x], axis=axes[0], p=2), [*covered, *inner]
+
+
+def _norm_of(g: Graph, name: str, x: str) -> tuple[Node, list[int]] | None:
+    """The sum over x's squares under a root: ReduceL2, or written out."""
+    norm = g.by(name, "ReduceL2")
+    if norm is not None:
+        return (norm[1], [norm[0]]) if norm[1].inputs[0] == x else None
+    root = g.by(name, "Sqrt", "Pow")
+    if root is None or (root[1].op == "Pow" and not g.is_number(root[1].inputs[1], 0.5)):
+        return None
+    total = g.by(root[1].inputs[0], "ReduceSum")
+    square = g.by(total[1].inputs[0], "Pow", "Mul") if total is not None else None
+    if total is None or square is None:
+        return None
+    i, node = square
+    if node.op == "Pow" and not g.is_number(node.inputs[1], 2):
+        return None
+    if node.op == "Mul" and node.inputs[0] != node.inputs[1]:
+        return None
+    covered = [root[0], total[0], i]
+    base = node.inputs[0]
+    size = g.by(base, "Abs")
+    if size is not None:
+        covered.append(size[0])
+        base = size[1].inputs[0]
+    return (total[1], covered) if base == x else None
 
 
 def _groupnorm(g: Graph, i: int) -> Found | None:
