@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..formula import product
 from ..layers import REGISTRY
 from .attention_bias import Found, Scores, chain, extras
-from .moves import MOVES, called, closed, moved, plain, same, sizes, start, walk
+from .moves import MOVES, called, closed, moved, numbers, plain, same, sizes, start, walk
 
 if TYPE_CHECKING:
     from ..layers.base import Shape
@@ -46,7 +46,7 @@ def attend(draft: Draft) -> None:
 
 def _attention(draft: Draft, softmax: Item) -> None:
     readers = draft.readers()
-    shape = sizes(draft, softmax.name)
+    shape = numbers(draft, softmax.name)
     weighted = [draft.items[r] for r in readers[softmax.name]]
     if shape is None or len(shape) < 3 or len(weighted) != 1 or weighted[0].op != "matmul":
         return

@@ -27,7 +27,7 @@ WRITTEN = re.compile(
     r"(_\d+)?"
 )
 NUMBER = re.compile(r"_\d+$")
-MOST = 1 << 22  # values of a volume that is followed
+MOST = 1 << 23  # values of a volume that is followed
 DEEPEST = 24  # layers between a volume and the one that it is followed to
 MOST_ABOVE = 60  # layers that are looked through for the cut that made windows
 MOST_WINDOWS = 64  # sides of a window that are tried for an axis
@@ -50,11 +50,16 @@ class _Pass:
 
 def sizes(draft: Draft, ref: str) -> tuple[int, ...] | None:
     """The shape of a volume; None where it has symbols or is too large to follow."""
+    found = numbers(draft, ref)
+    return None if found is None or prod(found) > MOST else found
+
+
+def numbers(draft: Draft, ref: str) -> tuple[int, ...] | None:
+    """The shape of a volume; None where it has symbols."""
     shape = draft.shapes[ref]
     if not all(isinstance(n, int) for n in shape):
         return None
-    found = tuple(int(str(n)) for n in shape)
-    return found if prod(found) <= MOST else None
+    return tuple(int(str(n)) for n in shape)
 
 
 def moved(draft: Draft, layer: Layer, *xs: Any) -> Any:
@@ -68,7 +73,11 @@ def start(draft: Draft, ref: str) -> Walk | None:
     import numpy as np
 
     shape = sizes(draft, ref)
-    return None if shape is None else Walk(ref, np.arange(prod(shape)).reshape(shape), frozenset())
+    return (
+        None
+        if shape is None
+        else Walk(ref, np.arange(prod(shape), dtype="int32").reshape(shape), frozenset())
+    )
 
 
 def walk(draft: Draft, ref: str, deep: int = 0) -> Walk | None:
