@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .formula import Number, product
-from .layers.base import axes
+from .layers.base import axes, pads
 from .layers.reshape import position
 from .rows import Row
 
@@ -189,26 +189,39 @@ def _real(value: Any) -> str:
         return str(value)
 
 
-def conv_facts(row: Row) -> Facts:
-    """A convolution, of which one over the whole map is a dense layer."""
+def conv_facts(row: Row, more: Sequence[tuple[Number, Number]] = ()) -> Facts:
+    """A convolution, of which one over the whole map is a dense layer.
+
+    `more` are the zeros that a `pad` before it has put at both ends of every axis.
+    """
     ws = row.windows
     values = row.layer.values()
     channels = row.input[0][-1]
     groups = channels if row.op == "depthwise_conv" else values.get("groups", 1)
     whole = all(w.out == 1 and w.before == 0 and w.after == 0 and w.k == w.n for w in ws)
-    if whole and groups == 1 and values.get("connect") is None:
+    if whole and not more and groups == 1 and values.get("connect") is None:
         return _dense_facts(row)
     return Facts("conv", (
         ("kernel", text(tuple(w.k for w in ws))), ("stride", text(tuple(w.s for w in ws))),
-        ("pad", _ends(row)), ("dilation", text(tuple(w.d for w in ws))), ("groups", str(groups)),
+        ("pad", _ends(row, more)), ("dilation", text(tuple(w.d for w in ws))),
+        ("groups", str(groups)),
         ("bias", str("bias" in row.weights).lower()), ("output", text(row.output)),
         *((("connect", str(values["connect"])),) if values.get("connect") is not None else ()),
     ))  # fmt: skip
 
 
-def _ends(row: Row) -> str:
+def _ends(row: Row, more: Sequence[tuple[Number, Number]] = ()) -> str:
     pairs = [(w.before, w.after) for w in row.windows]
+    if more:
+        pairs = [(a + b, c + d) for (a, c), (b, d) in zip(pairs, more, strict=True)]
     return ", ".join(str(a) if a == b else f"{a}+{b}" for a, b in pairs)
+
+
+def ends_of(row: Row) -> list[tuple[Number, Number]]:
+    """The positions that a `pad` adds at both ends of every axis."""
+    layer: Any = row.layer
+    given = pads(layer.by, len(row.input[0]) - 1)
+    return [by if isinstance(by, tuple) else (by, by) for by in given]
 
 
 def _dense_facts(row: Row) -> Facts:

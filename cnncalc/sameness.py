@@ -17,6 +17,7 @@ from .normal import (
     conv_facts,
     cuts_facts,
     depthwise_facts,
+    ends_of,
     facts_of,
     plain,
     pointwise_facts,
@@ -163,6 +164,7 @@ class _Form:
         self.of: dict[str, Key] = {}
         self.ops: dict[Key, Facts] = {}
         self.sources: dict[Key, tuple[Key, ...]] = {}
+        self.zeros: dict[Key, tuple[Key, Sequence[tuple[Number, Number]]]] = {}  # borders
         for i, (name, shape) in enumerate(report.input_shapes.items()):
             self.of[name] = self._key(("input", i, plain(shape)))
         self.of.setdefault("input", next(iter(self.of.values()), 0))
@@ -184,7 +186,11 @@ class _Form:
             return self._add(row, self._shifted(row, pointwise_facts(row)), (middle,))
         if row.op == "conv" and row.layer.values().get("connect") is not None:
             return self._connected(row, inputs)
-        facts = self._shifted(row, facts_of(row))
+        zeros = self.zeros.get(inputs[0]) if row.op in ("conv", "depthwise_conv") else None
+        if zeros is not None:  # a border of zeros is the convolution's padding
+            inputs, facts = (zeros[0],), self._shifted(row, conv_facts(row, zeros[1]))
+        else:
+            facts = self._shifted(row, facts_of(row))
         if row.op in ("add", "multiply"):
             inputs = tuple(sorted(inputs))
             gate = self._gate(row, inputs)
@@ -196,6 +202,10 @@ class _Form:
         if before is not None and before.op == "batchnorm" and dict(before.fields)["trained"] == "none":  # noqa: E501  # fmt: skip
             fields = {**dict(before.fields), "trained": adds}
             facts, inputs = Facts("batchnorm", tuple(fields.items())), self.sources[inputs[0]]
+        if row.op == "pad":
+            key = self._add(row, facts, inputs)
+            self.zeros[key] = inputs[0], ends_of(row)
+            return key
         if row.op == "subsample":
             inputs = self._summed(row, inputs)
         cuts = cuts_facts(row) if row.op == "slice" else []

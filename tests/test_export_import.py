@@ -3,12 +3,14 @@
 import ast
 from zlib import crc32
 
+import numpy as np
 import pytest
 from export_cases import net
 
 import cnncalc
 from cnncalc.exporters import export
 from cnncalc.exporters.onnx import model
+from cnncalc.importers import convert
 from cnncalc.sameness import compare
 from cnncalc.source import Source
 
@@ -103,3 +105,52 @@ def test_recurrence_through_torch(spec, tmp_path, monkeypatch):
     first, second = through_torch(spec, tmp_path, monkeypatch)
     same(first, second)
     assert [r.op for r in second.layers if r.macs] == [r.op for r in first.layers if r.macs]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        ["maxpool: {kernel: 3, stride: 2, pad: [[0, 1], [1, 0]]}", "conv: {filters: 4, kernel: 1}"],
+        ["conv: {filters: 4, kernel: 3, stride: 2, pad: [[0, 1], [0, 1]]}", "relu"],
+        ["conv: {filters: 2, kernel: 3, connect: [[0, 1], [0, 2]]}", "relu"],
+    ],
+)
+def test_borders_and_picked_channels_through_torch(layers, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    same(*through_torch(net(*layers, input="12x12x3", head=TORCH), tmp_path, monkeypatch))
+
+
+def test_a_border_of_another_number_is_told(tmp_path):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    def written(value):
+        info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 3, s, s])
+                for n, s in (("x", 8), ("y", 4))]  # fmt: skip
+        arrays = [("pads", np.array([0, 0, 0, 0, 0, 0, 1, 1])), ("v", np.float32([value])[0])]
+        pool = helper.make_node("MaxPool", ["p"], ["y"], kernel_shape=[3, 3], strides=[2, 2])
+        nodes = [helper.make_node("Pad", ["x", "pads", "v"], ["p"]), pool]
+        tensors = [numpy_helper.from_array(np.asarray(a), n) for n, a in arrays]
+        graph = helper.make_graph(nodes, "g", info[:1], info[1:], tensors)
+        path = tmp_path / "net.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)],
+                                    ir_version=8), str(path))  # fmt: skip
+        return convert(str(path))
+
+    assert "pad: [[0, 1], [0, 1]]" in written(-np.inf)
+    assert "by" not in written(-np.inf)
+    assert "padded with -1 in the source" in written(-1.0)
+    assert "padded" not in written(0.0)
+    assert "by: [[0, 1], [0, 1]]" in written(0.0)
+
+
+def test_a_border_of_zeros_is_the_padding_of_a_convolution():
+    def derived(*layers):
+        return cnncalc.load(Source(net(*layers, input="12x12x3"))).derive()
+
+    conv = "conv: {{filters: 4, kernel: 3, pad: {}}}".format
+    apart = derived("pad: {by: [[0, 1], [2, 0]]}", conv(1), "relu")
+    assert compare(apart, derived(conv("[[1, 2], [3, 1]]"), "relu")).same
+    assert not compare(apart, derived(conv("[[2, 1], [3, 1]]"), "relu")).same
+    pooled = derived("pad: 1", "maxpool: 3")  # zeros are not a pool's padding
+    assert not compare(pooled, derived("maxpool: {kernel: 3, pad: 1}")).same

@@ -206,3 +206,20 @@ def test_domains_that_are_none(text, tmp_path):
     onnx.save(proto, str(path))
     found = cnncalc.load(str(path)).derive()
     assert found.symbols == plain.symbols
+
+
+def test_only_views_and_attributes_of_no_type(tmp_path):
+    """Two findings of the fuzzer: nothing is left of the network; an attribute without a type."""
+    info = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["N", 3, 4])
+            for n in "xy"]  # fmt: skip
+    shape = numpy_helper.from_array(np.array([1, 3, 4]), "shape")
+    zero = numpy_helper.from_array(np.array(0), "zero")
+    view = helper.make_node("Reshape", ["x", "shape"], ["v"])
+    again = helper.make_node("Reshape", ["v", "shape"], ["y"])
+    picked = helper.make_node("Gather", ["x", "zero"], ["y"], axis=1)
+    picked.attribute[0].type = 0
+    for nodes in ([view, again], [picked]):
+        graph = helper.make_graph(nodes, "g", info[:1], info[1:], [shape, zero])
+        found = ops_of(helper.make_model(graph, ir_version=8), tmp_path)
+        assert found
+        assert cnncalc.load(str(tmp_path / "net.onnx")).derive().layers

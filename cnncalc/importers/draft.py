@@ -11,7 +11,7 @@ from ..layers.base import Layer, Shape
 from ..source import shorten
 from .attention import attend
 from .directions import join
-from .moves import pick, rearrange, tidy
+from .moves import pick, rearrange, soak, tidy
 
 MAX_ITEMS = 20_000
 MAX_NAME = 100
@@ -49,6 +49,7 @@ class Draft:
         self.outputs: list[str] = []
         self.notes: list[str] = []
         self.arrays: dict[str, Any] = {}  # of layers that stand for a constant, its values
+        self.lowest: set[str] = set()  # layers `pad` whose border is lower than any value
         self._numbers: dict[str, int] = {}
 
     def input(self, name: str, shape: Shape) -> str:
@@ -127,6 +128,7 @@ class Draft:
         What joins the directions of a recurrence is part of it.
         """
         join(self)
+        soak(self)
         rearrange(self)
         attend(self)
         pick(self)
@@ -145,6 +147,8 @@ class Draft:
                 self.shapes[ref] = self.shapes[item.name]
                 self.replace(item.name, ref)
                 readers = self.readers()
+        if not self.items:  # nothing but views of the input
+            self.outputs = [self.add("identity", {}, self.outputs[:1])]
 
     def fuse(
         self,

@@ -317,6 +317,35 @@ def _in_windows(draft: Draft, ref: str) -> bool:
     return len(draft.shapes[ref]) > 3
 
 
+def soak(draft: Draft) -> None:
+    """A border lower than any value, before a maximum over windows, is the pool's padding."""
+    for name in sorted(draft.lowest & set(draft.items)):
+        readers = draft.readers()[name]
+        item = draft.items[name]
+        pools = [draft.items[r] for r in readers]
+        if name in draft.outputs or item.share or any(p.op != "maxpool" or p.share for p in pools):
+            continue
+        rank = len(draft.shapes[name]) - 1
+        more = _ends(item.fields["by"], rank)
+        given = [_ends(p.fields.get("pad", 0), rank) for p in pools]
+        if more is None or None in given or any(p.fields.get("round") == "ceil" for p in pools):
+            continue
+        for pool, own in zip(pools, given, strict=True):
+            both = [[a + c, b + d] for (a, b), (c, d) in zip(own or [], more, strict=True)]
+            fields = {**pool.fields, "pad": both}
+            draft.items[pool.name] = pool._replace(fields=fields, inputs=item.inputs)
+            draft.layers[pool.name] = REGISTRY["maxpool"](**fields)
+        del draft.items[name], draft.shapes[name]
+
+
+def _ends(by: Any, rank: int) -> list[tuple[int, int]] | None:
+    """A border's positions at both ends of every axis; None where it is no list of numbers."""
+    values = by if isinstance(by, list | tuple) else [by] * rank
+    pairs = [tuple(v) if isinstance(v, list | tuple) else (v, v) for v in values]
+    known = all(len(p) == 2 and all(isinstance(n, int) for n in p) for p in pairs)
+    return [(p[0], p[1]) for p in pairs] if known and len(pairs) == rank else None
+
+
 def tidy(draft: Draft) -> None:
     """Drops views that change nothing any more."""
     for name in list(draft.items):

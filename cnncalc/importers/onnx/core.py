@@ -1,5 +1,6 @@
 """Walks an ONNX graph and writes a draft: values, layout, weights, and what is not covered."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -153,6 +154,11 @@ class Converter:
             else:
                 handler(self, node)
         except Unknown:
+            self.opaque(node)
+        except (TypeError, AttributeError, IndexError, OverflowError):
+            # attributes of another type than the operator's: such a file is no valid model
+            if os.environ.get("CNNCALC_DEBUG"):
+                raise
             self.opaque(node)
 
     def weight(self, name: str, shape: Sizes, values: Any, floating: bool) -> Const:

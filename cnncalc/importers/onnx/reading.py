@@ -210,7 +210,7 @@ def _values(tensor: Any, shape: tuple[int, ...], most: int = SMALL) -> Any:
 def _node(node: Any) -> Node:
     ordinary = node.domain in ORDINARY
     op = node.op_type if ordinary else f"{node.domain}.{node.op_type}"
-    attributes = {a.name: _attribute(a) for a in node.attribute}
+    attributes = {a.name: v for a in node.attribute if (v := _attribute(a)) is not None}
     return Node(shorten(op, 60), node.name, tuple(node.input), tuple(node.output), attributes,
                 _module(node))  # fmt: skip
 

@@ -10,6 +10,8 @@ from .core import Converter, Unknown, handles
 from .reading import Node
 from .values import Tensor, one
 
+LOWEST = -1e30  # a border below it is never the largest value of a window
+
 
 @handles("Pad")
 def pad(c: Converter, node: Node) -> None:
@@ -22,17 +24,30 @@ def pad(c: Converter, node: Node) -> None:
     if x.rank < 3 or before[0] or after[0]:
         raise Unknown
     mode = node.attributes.get("mode", "constant")
+    value = _border(c, node) if mode == "constant" else 0.0
     note = "" if mode == "constant" else f"padded with {mode} values in the source, here zeros"
+    if value != 0:
+        note = f"padded with {value:g} in the source, here zeros"
     ref = c.image(x)
     added = [max(p, 0) for p in before[2:]], [max(p, 0) for p in after[2:]]
     taken = [max(-p, 0) for p in before[2:]], [max(-p, 0) for p in after[2:]]
     if any(added[0] + added[1]):
         ref = c.emit(node, "pad", {"by": padding(*added)}, [ref], note=note)
+        if value < LOWEST:
+            c.draft.lowest.add(ref)
     if any(taken[0] + taken[1]):
         ref = c.emit(node, "crop", {"by": padding(*taken)}, [ref])
     if before[1] or after[1]:
         ref = _more_channels(c, node, ref, before[1], after[1], note)
     c.set(node, c.made(ref, (*range(2, x.rank), 1), x.rank))
+
+
+def _border(c: Converter, node: Node) -> float:
+    """The number that a border is filled with; 0 where it is not known."""
+    given = node.attributes.get("value")
+    found = [given] if given is not None else c.numbers(node, 2) if len(node.inputs) > 2 else None
+    number = found[0] if found else 0
+    return float(number) if isinstance(number, int | float) else 0.0
 
 
 def _pads(c: Converter, node: Node, rank: int) -> list[int]:

@@ -82,6 +82,17 @@ def select(t: Translator, name: str, a: Arguments) -> None:
     t.put("Gather", [a.first(), a["index"]], [name], axis=a["dim"])
 
 
+@aten("index")
+def index(t: Translator, name: str, a: Arguments) -> None:
+    """Positions of one axis, x[:, [0, 2]]; several arrays at once are not covered."""
+    given = [(axis, i) for axis, i in enumerate(a["indices"]) if i is not None]
+    ((axis, positions),) = given if len(given) == 1 else ((-1, None),)
+    if positions is None or len(positions.meta["val"].shape) != 1:
+        t.put("index", [a.first(), *(i for _, i in given)], [name])
+        return
+    t.put("Gather", [a.first(), positions], [name], axis=axis)
+
+
 @aten("slice")
 def slice_(t: Translator, name: str, a: Arguments) -> None:
     end = a["end"] if a["end"] is not None else 2**31
@@ -158,7 +169,8 @@ def pad(t: Translator, name: str, a: Arguments) -> None:
     axes = [a.rank() - 1 - i for i in range(len(given) // 2)]
     ends = [given[2 * i] for i in range(len(axes))] + [given[2 * i + 1] for i in range(len(axes))]
     mode = a["mode"] or "constant"
-    t.put("Pad", [a.first(), ends, None, axes], [name], mode=mode)
+    value = a["value"] if isinstance(a["value"], int | float) else None
+    t.put("Pad", [a.first(), ends, value, axes], [name], mode=mode)
 
 
 @aten("pixel_shuffle")

@@ -5,7 +5,7 @@ from typing import Any
 
 from ...source import shorten
 from ..draft import refuse
-from ..onnx.reading import Constant, Model, Node
+from ..onnx.reading import SMALL, Constant, Model, Node
 
 MAX_NODES = 50_000
 OPSET = 20  # whose meaning of attributes the nodes have
@@ -59,8 +59,17 @@ class Translator:
     def _weight(self, held: tuple[str, bool], value: Any) -> str:
         name, trained = held
         shape = tuple(int(n) for n in value.shape)
-        self.constants[name] = Constant(shape, None, trained and value.dtype.is_floating_point)
+        floating = trained and value.dtype.is_floating_point
+        self.constants[name] = Constant(shape, None if trained else self._known(name), floating)
         return name
+
+    def _known(self, name: str) -> Any:
+        """The values of a small array that is not trained, where they are real ones."""
+        found = self.exported.constants.get(name, self.exported.state_dict.get(name))
+        fake = found is None or type(found).__name__ == "FakeTensor"
+        if fake or found.is_floating_point() or found.dim() > 1 or found.numel() > SMALL:
+            return None
+        return found.numpy()
 
     def note(self, name: str, value: Any) -> None:
         """Remembers a value's shape."""
