@@ -154,12 +154,14 @@ def _values(row: Row) -> dict[str, Any]:
     if row.op in ("window_partition", "window_reverse"):
         rank = len(shape) - (1 if row.op == "window_partition" else 2)
         values["window"] = axes(layer.window, rank)
+    if row.op == "conv_transpose" and values.get("pad") == "valid":
+        values["pad"] = 0
     if row.op == "attention":
         keys, widths, units = layer._widths(row.input)
         found = ("heads", "causal", "relative_bias", "cosine", "hidden")
         values = {n: values[n] for n in found} | {
             "widths": (keys, widths, units), "project": layer.project,
-            "maps": ", ".join(sorted(row.weights)), "scale": layer.scale_dim or "one head's",
+            "maps": _maps(row), "scale": layer.scale_dim or "one head's",
         }  # fmt: skip
         if layer.scale_dim is not None and layer.scale_dim * layer.heads == keys:
             values["scale"] = "one head's"
@@ -167,6 +169,14 @@ def _values(row: Row) -> dict[str, Any]:
             rank = len(layer.windows_of(shape))
             values |= {"window": layer.windows_of(shape), "shift": axes(layer.shift, rank)}
     return values
+
+
+def _maps(row: Row) -> str:
+    """The arrays of an attention; one map of queries, keys and values is three."""
+    three = "query", "key", "value"
+    apart = {"qkv": three, "qkv_bias": tuple(f"{n}_bias" for n in three)}
+    found = [n for name in row.weights for n in apart.get(name, (name,))]
+    return ", ".join(sorted(found))
 
 
 def _recurrent_facts(row: Row) -> Facts:

@@ -56,7 +56,7 @@ LACKED = {
         identity opaque selu celu softsign hardshrink softshrink tanhshrink log_sigmoid
         glu lstm gru resize pad crop upsample pixel_shuffle parameter constant
         class_token positional embedding roll window_partition window_reverse""",
-    "flax": "softmax_cross_entropy opaque lstm gru resize",
+    "flax": "softmax_cross_entropy opaque",
     "keras": "softmax_cross_entropy opaque",
 }
 BUILT = ("attention", "class_token", "constant")

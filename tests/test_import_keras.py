@@ -10,6 +10,8 @@ import pytest
 import cnncalc
 from cnncalc.diagnostics import Problem
 from cnncalc.importers import convert
+from cnncalc.sameness import compare
+from cnncalc.source import Source
 
 DATA = Path(__file__).parent / "data" / "keras"
 FACTS = json.loads((DATA / "small.facts.json").read_text())
@@ -130,3 +132,52 @@ def test_archives_that_are_none(tmp_path):
         with pytest.raises(Problem) as caught:
             convert(str(path))
         assert words in caught.value.diagnostic.message
+
+
+def chain(shape, *layers):
+    """A functional model of Keras 3: each layer reads the one before; MHA reads it three times."""
+    entries = [{"class_name": "InputLayer", "name": "x", "config": {"batch_shape": [None, *shape]},
+                "inbound_nodes": []}]  # fmt: skip
+    for i, (kind, config, args, kwargs) in enumerate(layers):
+        before = entries[-1]["name"]
+        tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [before, 0, 0]}}
+        read = [tensor] * (3 if kind == "MultiHeadAttention" else 1)
+        node = {"args": [*read, *args], "kwargs": kwargs}
+        entries.append({"class_name": kind, "name": f"l{i}", "config": config,
+                        "inbound_nodes": [node]})  # fmt: skip
+    config = {"layers": entries, "input_layers": ["x", 0, 0],
+              "output_layers": [entries[-1]["name"], 0, 0]}  # fmt: skip
+    return json.dumps({"class_name": "Functional", "config": config})
+
+
+EVERY = {"class_name": "__slice__", "config": {"start": None, "stop": None, "step": None}}
+GRU = {"class_name": "GRU", "config": {"units": 4, "return_sequences": True}}
+HEADS = {"num_heads": 2, "key_dim": 4, "use_bias": True}
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers", "wanted"),
+    [
+        ([6, 6, 3], [("Pad", {"pad_width": [[0, 0], [1, 1], [0, 1], [0, 0]], "mode": "constant"},
+                      [], {"constant_values": float("-inf")}),
+                     ("MaxPooling2D", {"pool_size": 3, "strides": 1}, [], {})],
+         ["maxpool: {kernel: 3, stride: 1, pad: [[1, 1], [0, 1]]}"]),
+        ([6, 3], [("Bidirectional", {"merge_mode": "ave", "layer": GRU}, [], {})],
+         ["gru: {units: 4, return_sequences: true, bidirectional: true, merge: average}"]),
+        ([6, 8], [("MultiHeadAttention", HEADS, [], {"use_causal_mask": True})],
+         ["attention: {heads: 2, dim: 8, causal: true}"]),
+        ([6, 8], [("GetItem", {}, [[EVERY, -1]], {}),
+                  ("Clip", {"x_min": 0, "x_max": 0.5}, [], {})],
+         ["gather: {indices: -1}", "clip: {low: 0, high: 0.5}"]),
+        ([6, 8], [("Reshape", {"newshape": [-1, 4, 12]}, [], {}), ("Gelu", {}, [], {})],
+         ["reshape: 4x12", "gelu"]),
+    ],
+)  # fmt: skip
+def test_operators_of_keras(shape, layers, wanted, tmp_path):
+    path = tmp_path / "net.json"
+    path.write_text(chain(shape, *layers), encoding="utf-8")
+    found = cnncalc.load(str(path)).derive()
+    lines = "\n".join(f"  - {w}" for w in wanted)
+    size = "x".join(map(str, shape))
+    spec = cnncalc.load(Source(f"dialect: keras\ninput: {size}\nlayers:\n{lines}\n")).derive()
+    assert compare(spec, found).same, compare(spec, found).parting

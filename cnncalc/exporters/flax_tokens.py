@@ -106,3 +106,48 @@ def _attention(row: Row, named: tuple[Arg, ...]) -> list[Step]:
     if layer.causal:
         names.append("mask=nn.make_causal_mask({0}[..., 0])")
     return [Applied(call, ", ".join(names))]
+
+
+@to("lstm", "gru")
+def _recurrent(row: Row, named: tuple[Arg, ...]) -> list[Step]:
+    """Flax's cells have the biases of one dialect: a module that has those of all."""
+    layer: Any = row.layer
+    units = whole(row, layer.units, "units")
+    second = sum(whole(row, n, "the bias") for name in ("recurrent_bias", "candidate_bias")
+                 for n in row.weights.get(name, ()))  # fmt: skip
+    call = Call("Recurrence", (
+        Arg("gates", layer.gates), Arg("units", units),
+        Arg("bias", layer.bias, default=True),
+        Arg("second", second, default=0),
+        Arg("after", row.op == "gru" and layer.resets_after(row.dialect), default=False),
+        Arg("reverse", layer.reverse and not layer.bidirectional, default=False),
+        Arg("merge", f'"{layer.merge}"' if layer.bidirectional else '""', default='""'),
+        Arg("sequences", layer.return_sequences, default=False), *named,
+    ))  # fmt: skip
+    lead = len(row.input[0]) - 2
+    if not lead:
+        return [call]
+    inner, outer = (", ".join(str(whole(row, n, "the size")) for n in shape)
+                    for shape in (row.input[0][lead:], row.output))  # fmt: skip
+    return [f"{{0}}.reshape(-1, {inner})", call, f"{{0}}.reshape(-1, {outer})"]
+
+
+METHODS = {"bilinear": "linear", "nearest_exact": "nearest"}
+
+
+@to("resize")
+def _resize(row: Row, named: tuple[Arg, ...]) -> list[Step]:
+    layer: Any = row.layer
+    if layer.method == "nearest":  # floor(i·n/o), exactly
+        pairs = zip(row.input[0][:-1], row.output[:-1], strict=True)
+        sides = [(whole(row, n, "the size"), whole(row, o, "the size")) for n, o in pairs]
+        cuts = (
+            f"[{':, ' * (i + 1)}jnp.arange({o}) * {n} // {o}]" for i, (n, o) in enumerate(sides)
+        )
+        return ["{0}" + "".join(cuts)]
+    method = METHODS.get(layer.method)
+    if method is None or (method == "linear" and layer.coordinates != "half_pixel"):
+        raise refused(row, "jax.image resizes by half pixels, bilinear or nearest_exact")
+    sizes = ", ".join(str(whole(row, n, "the size")) for n in row.output)
+    fields = f'(len({{0}}), {sizes}), "{method}", antialias=False'
+    return [f"jax.image.resize({{0}}, {fields})"]

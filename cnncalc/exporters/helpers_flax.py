@@ -75,4 +75,63 @@ HELPERS = {
     angle = jnp.arange(tokens)[:, None] * 10000.0 ** (-(channel - channel % 2) / features)
     return jnp.where(channel % 2 == 1, jnp.cos(angle), jnp.sin(angle))
 ''',
+    "Recurrence": '''class Recurrence(nn.Module):
+    """An LSTM of the gates i, f, g, o, or a GRU of r, z, n, from a state of zeros.
+
+    `second` numbers of the products with the last state have a bias of their own; a GRU's
+    reset gate acts after that product if `after`. Two directions are joined by `merge`.
+    """
+
+    gates: int
+    units: int
+    bias: bool = True
+    second: int = 0
+    after: bool = False
+    reverse: bool = False
+    merge: str = ""
+    sequences: bool = False
+
+    def run(self, x, name):
+        n = self.units
+        given = nn.Dense(self.gates * n, use_bias=self.bias, name=name)(x)
+        kernel = self.param(f"{name}_recurrent", nn.initializers.orthogonal(), (n, self.gates * n))
+        bias = jnp.zeros(self.gates * n)
+        if self.second:
+            own = self.param(f"{name}_bias", nn.initializers.zeros, (self.second,))
+            bias = bias.at[-self.second :].set(own)
+
+        def lstm(state, step):
+            h, c = state
+            i, f, g, o = jnp.split(step + h @ kernel + bias, 4, axis=-1)
+            c = nn.sigmoid(f) * c + nn.sigmoid(i) * jnp.tanh(g)
+            h = nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        def gru(h, step):
+            both = step[:, : 2 * n] + h @ kernel[:, : 2 * n] + bias[: 2 * n]
+            r, z = jnp.split(nn.sigmoid(both), 2, axis=-1)
+            inner = (h if self.after else r * h) @ kernel[:, 2 * n :] + bias[2 * n :]
+            candidate = jnp.tanh(step[:, 2 * n :] + (r * inner if self.after else inner))
+            h = z * h + (1 - z) * candidate
+            return h, h
+
+        zeros = jnp.zeros((len(x), n))
+        step, start = (lstm, (zeros, zeros)) if self.gates == 4 else (gru, zeros)
+        return jnp.swapaxes(jax.lax.scan(step, start, jnp.swapaxes(given, 0, 1))[1], 0, 1)
+
+    @nn.compact
+    def __call__(self, x):
+        ways = {"forward": self.reverse, **({"backward": True} if self.merge else {})}
+        found = []
+        for name, back in ways.items():
+            states = self.run(jnp.flip(x, 1) if back else x, name)
+            if not self.sequences:
+                found.append(states[:, -1])
+            else:
+                found.append(jnp.flip(states, 1) if back else states)
+        if self.merge in ("", "concat"):
+            return jnp.concatenate(found, axis=-1)
+        a, b = found
+        return a * b if self.merge == "multiply" else (a + b) / (1 + (self.merge == "average"))
+''',
 }

@@ -15,6 +15,7 @@ from .moves import pick, rearrange, soak, tidy
 
 MAX_ITEMS = 20_000
 MAX_NAME = 100
+LOWEST = -1e30  # a border below it is never the largest value of a window
 
 
 class Item(NamedTuple):

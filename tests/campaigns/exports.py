@@ -23,7 +23,7 @@ DIALECTS = {"lstm": ("cs231n", "torch", "keras"), "gru": ("cs231n", "torch", "ke
 
 
 def flax(case):
-    """Shapes and counts of the traced module; values too where it has no weights."""
+    """Shapes and counts of the traced module; values too of recurrence, and without weights."""
     import jax
 
     source = export(case.network, "flax")
@@ -37,8 +37,22 @@ def flax(case):
     count = sum(math.prod(a.shape) for a in jax.tree.leaves(held.get("params", {})))
     assert count == case.report.totals.params
     assert found.shape == case.wanted.shape
-    if not held:
-        case.compare(np.asarray(model.apply({}, *case.inputs)), last=True)
+    if not held or case.op in ("lstm", "gru"):
+        found = {"params": {"it": recurrence(case.params)}} if held else {}
+        case.compare(np.asarray(model.apply(found, *case.inputs)), last=True)
+
+
+def recurrence(params):
+    """The engine's arrays by the names of the exported module."""
+    found = {}
+    for name, array in params.items():
+        side = "backward" if name.startswith("backward_") else "forward"
+        name = name.removeprefix("backward_")
+        if name in ("kernel", "bias"):
+            found.setdefault(side, {})[name] = array
+        else:
+            found[f"{side}_recurrent" if name == "recurrent" else f"{side}_bias"] = array
+    return found
 
 
 def keras(case):

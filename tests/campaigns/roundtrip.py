@@ -1,6 +1,6 @@
 """Bundled specs written for a target, imported again, and compared with their derivation.
 
-Run: python tests/campaigns/roundtrip.py onnx|caffe|torch [NAME...]; all specs without names.
+Run: python tests/campaigns/roundtrip.py onnx|caffe|torch|keras [NAME...]; all specs without names.
 `same` is the same network (PyTorch: with its symbols at 256); `totals` the same parameters,
 buffers and multiply-adds, in other operators; `differs` is a fault (exit status 1).
 """
@@ -35,6 +35,14 @@ def imported(network, report, target, folder):
         finally:
             sys.path.remove(str(folder))
         return cnncalc.load(Source(text)).derive()
+    if target == "keras":
+        from cnncalc.importers import convert
+
+        space = {"__name__": "exported"}
+        exec(compile(export(network, target), "exported.py", "exec"), space)
+        path = folder / "net.json"
+        path.write_text(space["build"]().to_json(), encoding="utf-8")
+        return cnncalc.load(Source(convert(str(path)))).derive()
     path = folder / ("net.onnx" if target == "onnx" else "net.prototxt")
     if target == "onnx":
         from cnncalc.exporters.onnx import model

@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+from math import inf
 from typing import Any
 
 from ...source import shorten
@@ -25,7 +26,7 @@ def draft(path: str) -> Draft:
     try:
         text = data.decode("utf-8-sig")
         _check_depth(text)
-        config = json.loads(text, parse_constant=lambda word: None)
+        config = json.loads(text, parse_constant={"-Infinity": -inf}.get)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         what = shorten(str(error), 100)
         raise refuse(f"'{shorten(path, 200)}' is not readable JSON: {what}") from None

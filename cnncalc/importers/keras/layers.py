@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from ...formula import Number, product
+from ...formula import product
 from ...source import shorten
-from ..draft import padding, plain, refuse
-from .use import ACTIVATIONS, Layer, Made, activation_of
+from ..draft import decimal, padding, plain, refuse
+from . import operators as ops
+from .use import ACTIVATIONS, Layer, Made, activation_of, opaque
 
 # --- windows --------------------------------------------------------------------------------------
 
@@ -219,7 +220,7 @@ def _join(op: str) -> Callable[[Layer], Made]:
             if constant is None or op not in ("multiply", "add"):
                 return opaque(layer)
             key = "scale" if op == "multiply" else "offset"
-            return layer.add("rescale", {key: str(constant)})
+            return layer.add("rescale", {key: decimal(constant)})
         return layer.add(op, {})
 
     return handler
@@ -255,6 +256,9 @@ def flatten(layer: Layer) -> Made:
 
 def reshape(layer: Layer) -> Made:
     to = layer.get("target_shape", [])
+    given = layer.get("newshape", [])  # of keras.ops.reshape, the batch with it
+    if isinstance(given, list) and len(given) > 1 and given[0] in (-1, None):
+        to = given[1:]
     if not isinstance(to, list) or not to or not all(isinstance(n, int) for n in to):
         return opaque(layer)
     return layer.add("reshape", {"to": to})
@@ -308,39 +312,6 @@ def embedding(layer: Layer) -> Made:
     return layer.add("embedding", fields)
 
 
-def recurrent(layer: Layer) -> Made:
-    from ...layers import REGISTRY
-
-    op = layer.kind.lower()
-    fields = {"units": layer.number("units")}
-    fields["return_sequences"] = bool(layer.get("return_sequences"))
-    known = op in REGISTRY and set(fields) <= set(REGISTRY[op].fields)
-    if not known or not layer.get("use_bias", True) or layer.get("return_state"):
-        return opaque(layer)
-    return layer.add(op, fields)
-
-
-# --- what is not covered --------------------------------------------------------------------------
-
-
-def opaque(layer: Layer) -> Made:
-    """A layer of the user's own, or one that is not covered: its size, if the file says it."""
-    output = _recorded(layer)
-    note = f"{layer.kind} is not covered: only its size is kept"
-    if output is None:
-        output = layer.shape
-        note = f"{layer.kind} is not covered: its size is taken to be its input's"
-    return layer.add("opaque", {"op": layer.kind, "output": list(output)}, note=note)
-
-
-def _recorded(layer: Layer) -> tuple[Number, ...] | None:
-    """The output shape in a layer's own config, where Keras wrote one."""
-    found = layer.entry.get("output_shape") or layer.config.get("output_shape")
-    if isinstance(found, list) and len(found) > 1 and all(isinstance(n, int) for n in found[1:]):
-        return tuple(found[1:])
-    return None
-
-
 def _dims(handler: Callable[[Layer], Made], stem: str) -> dict[str, Callable[[Layer], Made]]:
     return {f"{stem}{d}D": handler for d in (1, 2, 3)}
 
@@ -367,5 +338,13 @@ TABLE: dict[str, Callable[[Layer], Made]] = {
     "Maximum": _join("maximum"), "Minimum": _join("minimum"), "Concatenate": concat,
     "CustomScaleLayer": scaled_sum,
     "Flatten": flatten, "Reshape": reshape, "Permute": permute, "RepeatVector": repeat_vector,
-    "Embedding": embedding, "LSTM": recurrent, "GRU": recurrent,
+    "Embedding": embedding, "LSTM": ops.recurrent, "GRU": ops.recurrent,
+    "Bidirectional": ops.recurrent, "MultiHeadAttention": ops.attention, "Pad": ops.pad_operator,
+    "Gelu": ops.gelu, "Clip": ops.clip, "GetItem": ops.item, "ClassToken": ops.token,
+    "Scale": ops.scale,
+    "Positional": ops.array("positional"), "Array": ops.array("parameter"),
+    "LogSoftmax": _plain("log_softmax"), "Sigmoid": _plain("sigmoid"), "Tanh": _plain("tanh"),
+    "Relu": _plain("relu"), "Relu6": _plain("relu6"), "Silu": _plain("silu"),
+    "HardSilu": _plain("hardswish"), "HardSigmoid": _plain("hardsigmoid"),
+    "Softplus": _plain("softplus"), "Softsign": _plain("softsign"),
 }  # fmt: skip

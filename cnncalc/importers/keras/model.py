@@ -8,8 +8,9 @@ from ...formula import Number, Symbol
 from ...layers.base import Shape
 from ...source import shorten
 from ..draft import Draft, refuse
-from .layers import TABLE, opaque
-from .use import Layer
+from ..moves import soak
+from .layers import TABLE
+from .use import Layer, opaque
 
 MAX_NESTING = 8
 MAX_LAYERS = 20_000
@@ -27,6 +28,7 @@ def draft_of(root: dict[str, Any], fallback: str) -> Draft:
     if not made.items or not made.outputs:
         raise refuse("the model has no layers")
     made.prune()
+    soak(made)
     return made
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ...formula import Number
 from ...layers.base import Shape
 from ...source import shorten
 from ..draft import Draft, refuse
@@ -103,3 +104,21 @@ ACTIVATIONS = {
 }  # fmt: skip
 
 Made = str | list[str]
+
+
+def opaque(layer: Layer) -> Made:
+    """A layer of the user's own, or one that is not covered: its size, if the file says it."""
+    output = _recorded(layer)
+    note = f"{layer.kind} is not covered: only its size is kept"
+    if output is None:
+        output = layer.shape
+        note = f"{layer.kind} is not covered: its size is taken to be its input's"
+    return layer.add("opaque", {"op": layer.kind, "output": list(output)}, note=note)
+
+
+def _recorded(layer: Layer) -> tuple[Number, ...] | None:
+    """The output shape in a layer's own config, where Keras wrote one."""
+    found = layer.entry.get("output_shape") or layer.config.get("output_shape")
+    if isinstance(found, list) and len(found) > 1 and all(isinstance(n, int) for n in found[1:]):
+        return tuple(found[1:])
+    return None

@@ -5,12 +5,10 @@ from fractions import Fraction
 from typing import Any
 
 from ...formula import Number, floor
-from ..draft import padding, plain
+from ..draft import LOWEST, padding, plain
 from .core import Converter, Unknown, handles
 from .reading import Node
 from .values import Tensor, one
-
-LOWEST = -1e30  # a border below it is never the largest value of a window
 
 
 @handles("Pad")
